@@ -1,0 +1,142 @@
+"""Build one shard: a pure function of its songs and the recipe."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixdata.builder.plan import PlannedShard
+from mixdata.builder.survey import Place, PlannedSong, song_row
+from mixdata.errors import SongError
+from mixdata.example import Example
+from mixdata.files import publish_bytes
+from mixdata.recipes.model import Recipe, recipe_from_data
+from mixdata.recipes.work import Work, load_work
+from mixdata.shards.format import headroom_scale
+from mixdata.shards.writer import write_shard
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to build a shard. The recipe travels as data; `excluded` are songs that workers died on."""
+
+    folder: Path
+    recipe: str
+    shard: PlannedShard
+    cache_dir: Path | None
+    excluded: frozenset[str] = frozenset()
+
+
+def outcome_path(folder: Path, shard: str) -> Path:
+    """Where a shard's songs' outcomes are kept until the build is done."""
+    return folder / ".build" / "outcomes" / f"{shard}.json"
+
+
+def outcome_bytes(shard_id: str, rows: list[dict[str, Any]]) -> bytes:
+    """Return what is kept of a shard's songs until the tables are put together."""
+    return json.dumps({"shard_id": shard_id, "songs": rows}, ensure_ascii=False).encode()
+
+
+def build_shard(job: Job, report: Callable[[str, str, float], None] = lambda event, song, seconds: None) -> None:
+    """Build and publish one shard: outcomes of its songs, tar, member table (the commit), in this order.
+
+    `report(event, song id, seconds)` is told when a song begins and ends.
+    """
+    recipe = _recipe(job.recipe)
+    rows: list[dict[str, Any]] = []
+    outcomes = outcome_path(job.folder, job.shard.name)
+
+    def examples() -> Iterator[Example]:
+        for planned in job.shard.songs:
+            report("begin", planned.song.id, 0.0)
+            row, made = _attempt(planned, recipe, job)
+            rows.append(row)
+            yield from made
+            report("end", planned.song.id, planned.frames / recipe.header.sample_rate)
+        publish_bytes(outcomes, outcome_bytes(job.shard.id, rows))
+
+    write_shard(job.folder, job.shard.name, job.shard.id, examples(), recipe.header.output.codec)
+
+
+def run_song(planned: PlannedSong, recipe: Recipe, cache_dir: Path | None, seconds: float | None = None) -> Work:
+    """Take one song (or `seconds` from its middle) through the recipe's steps. Raises `SongError`."""
+    header = recipe.header
+    work = load_work(planned.song, planned.split, header.sample_rate, header.seed, cache_dir)
+    if seconds is not None:
+        frames = round(seconds * header.sample_rate)
+        start = max(work.mixture.shape[1] - frames, 0) // 2
+        work.mixture = np.ascontiguousarray(work.mixture[:, start : start + frames])
+    for call in recipe.steps:
+        if call.step.scope == "example":
+            work.examples = [made for example in work.examples for made in call.step.run(work, example, call.params, call.label)]
+        else:
+            call.step.run(work, call.params, call.label)
+    _finish(work, planned, recipe)
+    return work
+
+
+def _attempt(planned: PlannedSong, recipe: Recipe, job: Job) -> tuple[dict[str, Any], list[Example]]:
+    """Return the song's row for songs.parquet and its examples; none where it cannot be used."""
+    song, place = planned.song, planned.place
+    about: dict[str, Any] = {"seconds": planned.frames / recipe.header.sample_rate, "warnings": []}
+    try:
+        if song.id in job.excluded:
+            raise SongError("failed", f"{song.title}: a worker process died while working on it (out of memory, or a decoder's crash)")
+        if Place.of(song, None).files != place.files:
+            raise SongError("changed", f"{song.title}: its files changed after the build began; run it again")
+        work = run_song(planned, recipe, job.cache_dir)
+    except SongError as error:
+        return song_row(song, place, planned.split, error) | about, []
+    except OSError as error:
+        return song_row(song, place, planned.split, SongError("unreadable", f"{song.title}: {error.strerror or error}")) | about, []
+    return song_row(song, place, planned.split) | about | {"warnings": work.warnings} | plain(work.measures), work.examples
+
+
+def _finish(work: Work, planned: PlannedSong, recipe: Recipe) -> None:
+    """Give every example its scale (one per song in continuous sets, so that blocks join) and its record."""
+    codec = recipe.header.output.codec
+    peaks = [max(float(np.abs(audio).max(initial=0)) for _, _, audio in example.members()) for example in work.examples]
+    about = planned.about() | {"measures": work.measures, "warnings": work.warnings}
+    for example, peak in zip(work.examples, peaks, strict=True):
+        example.scale = headroom_scale(max(peaks) if recipe.continuous else peak, codec)
+        record = {
+            "key": example.key,
+            "recipe": recipe.name,
+            "song": about,
+            "split": example.split,
+            "block": example.block,
+            "start": example.start,
+            "frames": example.frames,
+            "sample_rate": example.sample_rate,
+            "channels": next(audio.shape[0] for _, _, audio in example.members()),
+            "codec": codec,
+            "scale": example.scale,
+            "active": example.active,
+            "activity": example.activity,
+            "loudness": example.loudness,
+            "steps": work.history,
+            **example.record,
+        }
+        example.record = plain(record)
+
+
+def plain(value: Any) -> Any:
+    """Return JSON-able data: NumPy scalars as Python's, non-finite numbers as null."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if isinstance(value, str):  # names of files that are no UTF-8 come with lone surrogates
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
+
+
+def _recipe(data: str) -> Recipe:
+    return recipe_from_data(json.loads(data))

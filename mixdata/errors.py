@@ -1,0 +1,43 @@
+"""What can go wrong, in the words a user needs: what, where, and how to mend it.
+
+Every error that a user can cause is a `MixdataError`; the CLI prints its message without a traceback and
+ends with its exit code. A `SongError` concerns one song: the build leaves that song out, writes its `reason`
+into `songs.parquet` and goes on.
+"""
+
+
+class MixdataError(Exception):
+    """Something the user can mend. The message says what is wrong, where, and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(MixdataError):
+    """A wrong argument, recipe or path: nothing was started."""
+
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """A recipe that cannot be used. The message lists every mistake with file, line and path."""
+
+
+class SongError(MixdataError):
+    """One song cannot be used. `reason` is a short fixed word (for counting), the message is for people.
+
+    Reasons in use: unreadable, not_audio, unsupported, empty, truncated, nonfinite, level, silent, too_short, too_long,
+    channels, missing, outside_root, duplicate, id_taken, changed, no_active_stem, crushed, clipped, failed (the worker died on
+    it), and those of separators.
+    """
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class AudioError(SongError):
+    """A file that cannot be read as audio."""

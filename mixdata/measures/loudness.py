@@ -1,0 +1,164 @@
+"""Loudness by ITU-R BS.1770-5 and EBU Tech 3341/3342, and from it: where does a stem sound?
+
+Channels are weighted by their number: 1 to 3 as L R C, 5 as L R C Ls Rs, 6 as L R C LFE Ls Rs. Windows have their
+length to the nearest sample; a last, incomplete window is not used. Audio shorter than one window counts as if
+silence followed it, which is what a meter would show; so nothing here raises for being short. Silence is -inf.
+Everything is computed in float64, in chunks: memory does not grow with the length.
+"""
+
+import math
+from functools import cache
+
+import numpy as np
+from scipy.signal import sosfilt
+
+from mixdata.errors import UsageError
+from mixdata.measures.levels import CHUNK, check, to_db
+
+WEIGHTS = {1: (1.0,), 2: (1.0, 1.0), 3: (1.0, 1.0, 1.0), 5: (1.0, 1.0, 1.0, 1.41, 1.41), 6: (1.0, 1.0, 1.0, 0.0, 1.41, 1.41)}
+OFFSET = -0.691  # cancels the K-weighting's gain at 997 Hz
+ABSOLUTE_GATE = -70.0
+MOMENTARY, SHORT_TERM, HOP = 0.4, 3.0, 0.1
+LOWEST_RATE = 4000  # the shelf's corner, 1682 Hz, must lie below half the rate
+
+
+def integrated_loudness(audio: np.ndarray, sample_rate: int) -> float:
+    """Gated loudness of the whole, LUFS (BS.1770-5 Annex 1): windows of 400 ms, 75 % overlap, gates at -70 LUFS and -10 LU.
+
+    >>> tone = np.sin(2 * np.pi * 997 * np.arange(48000) / 48000)[None]
+    >>> round(integrated_loudness(tone, 48000), 2)
+    -3.01
+    """
+    return _gated_mean(_window_powers(audio, sample_rate, MOMENTARY, HOP), relative_gate=-10.0)[0]
+
+
+def momentary_loudness(audio: np.ndarray, sample_rate: int, hop_seconds: float = HOP) -> np.ndarray:
+    """Ungated loudness of 400 ms windows, LUFS, one value per hop: value i covers [i·hop, i·hop + 0.4) seconds."""
+    return _to_lufs(_window_powers(audio, sample_rate, MOMENTARY, hop_seconds))
+
+
+def short_term_loudness(audio: np.ndarray, sample_rate: int, hop_seconds: float = HOP) -> np.ndarray:
+    """Ungated loudness of 3 s windows, LUFS, one value per hop: value i covers [i·hop, i·hop + 3) seconds."""
+    return _to_lufs(_window_powers(audio, sample_rate, SHORT_TERM, hop_seconds))
+
+
+def loudness_range(audio: np.ndarray, sample_rate: int) -> float:
+    """Loudness range, LU (EBU Tech 3342): 10th to 95th percentile of the short-term loudness, gates at -70 LUFS and -20 LU.
+
+    NaN where it is undefined: silence, or audio shorter than one window of 3 s. Not meant for music under a minute.
+    """
+    if audio.shape[-1] < round(SHORT_TERM * sample_rate):
+        return math.nan
+    kept = np.sort(_gated_mean(_window_powers(audio, sample_rate, SHORT_TERM, HOP), relative_gate=-20.0)[1])
+    if kept.size == 0:
+        return math.nan
+    low, high = (_to_lufs(kept)[int((kept.size - 1) * share + 0.5)] for share in (0.10, 0.95))
+    return float(high - low)
+
+
+def activity_mask(
+    audio: np.ndarray,
+    sample_rate: int,
+    reference_lufs: float | None = None,
+    relative_lu: float = 35.0,
+    floor_lufs: float = -55.0,
+) -> np.ndarray:
+    """In which momentary windows (400 ms, every 100 ms) does the audio sound? Returns bool, one per window.
+
+    It sounds where its momentary loudness is above `floor_lufs` and, with `reference_lufs` (the integrated loudness
+    of the mix), not more than `relative_lu` below that.
+    """
+    threshold = floor_lufs if reference_lufs is None else max(floor_lufs, reference_lufs - relative_lu)
+    return momentary_loudness(audio, sample_rate) > threshold
+
+
+def activity(
+    audio: np.ndarray,
+    sample_rate: int,
+    reference_lufs: float | None = None,
+    relative_lu: float = 35.0,
+    floor_lufs: float = -55.0,
+) -> float:
+    """Share of the time, 0 to 1, in which the audio sounds: the mean of `activity_mask`."""
+    return float(np.mean(activity_mask(audio, sample_rate, reference_lufs, relative_lu, floor_lufs)))
+
+
+@cache
+def k_weighting(sample_rate: int) -> np.ndarray:
+    """Second-order sections of the K weighting at this rate: shelf, then high-pass.
+
+    The standard tabulates 48 kHz and asks for the same frequency response at other rates. Both filters are the bilinear
+    transform of one analogue prototype, whose constants (as in libebur128) reproduce that table to 1e-15. The table's
+    high-pass has b = 1, -2, 1, a gain of its own that belongs to 48 kHz; it is carried over to other rates, so that
+    the same sound reads the same (left out, as most meters do, 96 kHz would read 0.02 LU low and 8 kHz 0.2 LU high).
+    """
+    if sample_rate < LOWEST_RATE:
+        raise UsageError(f"loudness needs a sample rate of at least {LOWEST_RATE} Hz, got {sample_rate}: resample first")
+    k, q = math.tan(math.pi * 1681.974450955533 / sample_rate), 0.7071752369554196
+    high = 10 ** (3.999843853973347 / 20)
+    band = high**0.4996667741545416
+    a0 = 1 + k / q + k * k
+    shelf = [(high + band * k / q + k * k) / a0, 2 * (k * k - high) / a0, (high - band * k / q + k * k) / a0]
+    shelf += [1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0]
+
+    def pass_a0(rate: int) -> tuple[float, float]:
+        k = math.tan(math.pi * 38.13547087602444 / rate)
+        return k, 1 + k / 0.5003270373238773 + k * k
+
+    k, a0 = pass_a0(sample_rate)
+    gain = pass_a0(48_000)[1] / a0
+    high_pass = [gain, -2 * gain, gain, 1.0, 2 * (k * k - 1) / a0, (1 - k / 0.5003270373238773 + k * k) / a0]
+    return np.array([shelf, high_pass])
+
+
+def _window_powers(audio: np.ndarray, sample_rate: int, window_seconds: float, hop_seconds: float) -> np.ndarray:
+    """Channel-weighted mean power of the K-weighted audio in each complete window, float64."""
+    check(audio)
+    if audio.shape[0] not in WEIGHTS:
+        raise UsageError(f"loudness is defined for 1, 2, 3, 5 or 6 channels, got audio of shape {audio.shape}, read as (channels, frames)")
+    if hop_seconds * sample_rate < 1:
+        raise UsageError(f"hop_seconds must be at least one sample, got {hop_seconds} at {sample_rate} Hz")
+    window = math.floor(window_seconds * sample_rate + 0.5)
+    if audio.shape[1] < window:
+        audio = np.pad(audio, ((0, 0), (0, window - audio.shape[1])))
+    count = math.floor((audio.shape[1] - window) / (hop_seconds * sample_rate) + 1e-9) + 1
+    starts = np.floor(np.arange(count) * (hop_seconds * sample_rate) + 0.5).astype(np.int64)
+    starts = starts[starts + window <= audio.shape[1]]
+    energy = _cumulative_energy(audio, sample_rate, np.concatenate([starts, starts + window]))
+    to_db(float(energy[-1]))  # refuses NaN
+    return np.maximum(energy[len(starts) :] - energy[: len(starts)], 0.0) / window
+
+
+def _cumulative_energy(audio: np.ndarray, sample_rate: int, frames: np.ndarray) -> np.ndarray:
+    """Weighted energy of all samples before each of `frames`."""
+    sections = k_weighting(sample_rate)
+    weights = np.array(WEIGHTS[audio.shape[0]])
+    state = np.zeros((len(sections), audio.shape[0], 2))
+    energy = np.zeros(len(frames))
+    total = 0.0
+    for start in range(0, audio.shape[1], CHUNK):
+        chunk = audio[:, start : start + CHUNK].astype(np.float64)
+        if not state.any() and not chunk.any():
+            running = np.full(chunk.shape[1], total)
+        else:
+            weighted, state = sosfilt(sections, chunk, axis=-1, zi=state)
+            running = total + np.cumsum(np.einsum("c,cn->n", weights, np.square(weighted)))  # no BLAS: its threads spin on busy cores
+        state[np.abs(state) < 1e-30] = 0.0  # in silence the filter's tail would become subnormal, twenty times slower
+        here = (frames > start) & (frames <= start + len(running))
+        energy[here] = running[frames[here] - start - 1]
+        total = float(running[-1])
+    return energy
+
+
+def _gated_mean(powers: np.ndarray, relative_gate: float) -> tuple[float, np.ndarray]:
+    """Loudness of the windows that pass the absolute and the relative gate, and their powers."""
+    kept = powers[_to_lufs(powers) > ABSOLUTE_GATE]
+    if kept.size:
+        threshold = OFFSET + to_db(float(kept.mean())) + relative_gate
+        kept = kept[_to_lufs(kept) > threshold]
+    return (OFFSET + to_db(float(kept.mean())) if kept.size else -math.inf), kept
+
+
+def _to_lufs(powers: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return OFFSET + 10 * np.log10(powers)

@@ -1,0 +1,148 @@
+"""Random values in recipes: `threshold_db: {uniform: [-40, -10]}`.
+
+A distribution is told by its key, so a typo is one error and not one per kind. A field says with `bounded` what may come out.
+"""
+
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from mixdata.params import Params
+
+TAILS = 4  # standard deviations
+
+Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class Distribution(Params):
+    """A law that numbers are drawn from. Subclasses name their key in `key`."""
+
+    key: ClassVar[str]
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Draw one value."""
+        raise NotImplementedError
+
+    def ends(self) -> tuple[float, float]:
+        """Return the least and the greatest value that can be drawn."""
+        low, high = getattr(self, self.key)
+        return low, high
+
+
+class _Range(Distribution):
+    @model_validator(mode="after")
+    def _ordered(self) -> "_Range":
+        low, high = getattr(self, self.key)
+        if low > high:
+            raise ValueError(f"the range [{low}, {high}] runs backwards")
+        return self
+
+
+class Uniform(_Range):
+    """Uniform in [low, high)."""
+
+    key = "uniform"
+    uniform: Pair
+
+    def draw(self, rng: np.random.Generator) -> float:
+        return float(rng.uniform(self.uniform[0], self.uniform[1]))
+
+
+class LogUniform(_Range):
+    """Uniform in the logarithm, in [low, high); both above zero."""
+
+    key = "loguniform"
+    loguniform: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)]
+
+    def draw(self, rng: np.random.Generator) -> float:
+        return float(np.exp(rng.uniform(*np.log(self.loguniform))))
+
+
+class Normal(Distribution):
+    """Normal with [mean, standard deviation]; what falls beyond `TAILS` deviations (6 of 100,000 draws) is pulled in to there."""
+
+    key = "normal"
+    normal: Pair
+
+    @model_validator(mode="after")
+    def _spread(self) -> "Normal":
+        if self.normal[1] < 0:
+            raise ValueError("the standard deviation is negative")
+        return self
+
+    def draw(self, rng: np.random.Generator) -> float:
+        return float(np.clip(rng.normal(self.normal[0], self.normal[1]), *self.ends()))
+
+    def ends(self) -> tuple[float, float]:
+        mean, deviation = self.normal
+        return mean - TAILS * deviation, mean + TAILS * deviation
+
+
+class Integers(_Range):
+    """Uniform over the whole numbers low … high, both ends included and as likely as the rest."""
+
+    key = "integers"
+    integers: Annotated[list[int], Field(min_length=2, max_length=2)]
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(rng.integers(self.integers[0], self.integers[1], endpoint=True))
+
+
+class Choice(Distribution):
+    """One of the listed numbers, each as likely."""
+
+    key = "choice"
+    choice: Annotated[list[float], Field(min_length=1)]
+
+    def draw(self, rng: np.random.Generator) -> float:
+        return self.choice[int(rng.integers(len(self.choice)))]
+
+    def ends(self) -> tuple[float, float]:
+        return min(self.choice), max(self.choice)
+
+
+KINDS = {kind.key: kind for kind in (Uniform, LogUniform, Normal, Integers, Choice)}
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, Distribution):
+        return value.key
+    if isinstance(value, dict):
+        return next((key for key in value if key in KINDS), None)
+    return "number"
+
+
+Number = Annotated[
+    Annotated[float, Tag("number")]
+    | Annotated[Uniform, Tag("uniform")]
+    | Annotated[LogUniform, Tag("loguniform")]
+    | Annotated[Normal, Tag("normal")]
+    | Annotated[Integers, Tag("integers")]
+    | Annotated[Choice, Tag("choice")],
+    Discriminator(
+        _kind,
+        custom_error_type="distribution",
+        custom_error_message=f"not a distribution: use a number or one of {', '.join(KINDS)}",
+    ),
+]
+
+
+def bounded(low: float, high: float) -> AfterValidator:
+    """Refuse plain numbers, and distributions that can draw one, outside [low, high].
+
+    A field's type is then `Annotated[Number, bounded(-120, 120)]`.
+    """
+
+    def check(value: float | Distribution) -> float | Distribution:
+        least, greatest = value.ends() if isinstance(value, Distribution) else (value, value)
+        if not (low <= least and greatest <= high):
+            raise ValueError(f"every number must lie between {low:g} and {high:g}")
+        return value
+
+    return AfterValidator(check)
+
+
+def draw(value: float | Distribution, rng: np.random.Generator) -> float:
+    """Draw from a distribution; a plain value is itself."""
+    return value.draw(rng) if isinstance(value, Distribution) else value

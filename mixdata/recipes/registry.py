@@ -1,0 +1,65 @@
+"""The steps that recipes are made of: a function and a decorator each."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from mixdata.song import Song
+
+Scope = Literal["song", "cut", "example"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A registered step.
+
+    `scope` says what it works on: a whole song, the cut of a song into examples (one per recipe), or single examples
+    after the cut. `version` goes into the identity of what was built: raise it when the step's output changes.
+    `needs(params)` names what must be there before the step runs and `makes` what is there after it: roles ("input", "target"), a stem
+    that a step asks for by name ("target.mixture"), and "<role>.active", whether each stem of the role exists. No two steps make the same.
+    `fingerprint(params)` adds what else decides the output (weights, impulse responses), `song_fingerprint(params, song)` what else
+    it reads for one song; `pin(params)` writes such hashes into the parameters; `roles(params)` names the roles and stems that
+    the step makes, in their order.
+    """
+
+    name: str
+    run: Callable[..., Any]
+    schema: TypeAdapter[Any]
+    version: int
+    scope: Scope
+    needs: Callable[[Any], set[str]]
+    makes: frozenset[str]
+    fingerprint: Callable[[Any], str] | None
+    song_fingerprint: Callable[[Any, Song], str] | None
+    pin: Callable[[Any], Any] | None
+    roles: Callable[[Any], dict[str, list[str]]] | None
+    summary: str
+
+
+STEPS: dict[str, Step] = {}
+
+
+def step(
+    name: str,
+    params: Any,
+    *,
+    version: int = 1,
+    scope: Scope = "song",
+    needs: Callable[[Any], set[str]] = lambda params: set(),
+    makes: Iterable[str] = (),
+    fingerprint: Callable[[Any], str] | None = None,
+    song_fingerprint: Callable[[Any, Song], str] | None = None,
+    pin: Callable[[Any], Any] | None = None,
+    roles: Callable[[Any], dict[str, list[str]]] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a step: `@step("gate", Gate)` above `def gate(work, params): …`."""
+
+    def register(run: Callable[..., Any]) -> Callable[..., Any]:
+        summary = (run.__doc__ or "").strip().splitlines()[0] if run.__doc__ else ""
+        schema = TypeAdapter(params)
+        STEPS[name] = Step(name, run, schema, version, scope, needs, frozenset(makes), fingerprint, song_fingerprint, pin, roles, summary)
+        return run
+
+    return register

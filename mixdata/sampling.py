@@ -1,0 +1,95 @@
+"""Where crops lie: pure functions of (seed, epoch, item), without torch and without any audio."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from mixdata.rng import stream
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The blocks of one split in stored order, as arrays of one length.
+
+    A run is what a crop may reach over: the blocks of a song that follow each other in one shard, or one block alone. Block `b`
+    lies in the run of blocks `[first[b], last[b])`. `start` is a block's first frame in its song.
+    """
+
+    key: Sequence[str]
+    shard: Sequence[str]
+    start: np.ndarray
+    frames: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Frames `[start, start + frames)` of a run's song, `block` being the one in which its middle was drawn.
+
+    `parts` are (block, first frame in the block, frames, place in the crop); they fill `frames` in all.
+    """
+
+    block: int
+    start: int
+    frames: int
+    parts: tuple[tuple[int, int, int, int], ...]
+
+
+def find_blocks(table: pa.Table, continuous: bool) -> Blocks:
+    """Take rows of `examples.parquet`, ordered by shard and byte offset; join a song's blocks where crops may cross their borders."""
+    start, frames = table["start"].to_numpy(), table["frames"].to_numpy()
+    joined = np.zeros(len(table), bool)
+    if continuous and len(table):
+        song, shard = (table[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in ("song", "shard"))
+        joined[1:] = (song[1:] == song[:-1]) & (shard[1:] == shard[:-1]) & (start[1:] == start[:-1] + frames[:-1])
+    begins = np.flatnonzero(~joined)
+    run = np.cumsum(~joined) - 1
+    ends = np.append(begins[1:], len(table))
+    return Blocks(table["key"].to_pylist(), table["shard"].to_pylist(), start, frames, begins[run], ends[run])
+
+
+def place_crop(blocks: Blocks, block: int, frames: int | None, draw: float) -> Crop:
+    """Place a crop of `frames` (None: the block as it is) by a number in [0, 1).
+
+    The n blocks of a run share its length equally: block j draws the crop's middle from the j-th n-th, so over an epoch the middles
+    cover a song evenly, whatever the lengths of its blocks. A crop that would reach over an end of the run is shifted inside.
+    So every frame is drawn alike, but for those within half a crop of an end: at least half as often, at most one and a half times.
+    """
+    first, last = (block, block + 1) if frames is None else (int(blocks.first[block]), int(blocks.last[block]))
+    origin = int(blocks.start[first])
+    total = int(blocks.start[last - 1] + blocks.frames[last - 1]) - origin
+    if frames is None:
+        start, length, home = 0, total, block
+    else:
+        middle = int((block - first + draw) / (last - first) * total)
+        length = min(frames, total)
+        start = min(max(middle - frames // 2, 0), total - length)
+        home = first + int(np.searchsorted(blocks.start[first:last], origin + middle, side="right")) - 1
+    low, high = origin + start, origin + start + length
+    touched = blocks.start[first:last]
+    parts = []
+    for part in range(first + int(np.searchsorted(touched, low, side="right")) - 1, first + int(np.searchsorted(touched, high))):
+        begin = int(blocks.start[part])
+        inside = max(low, begin)
+        parts.append((part, inside - begin, min(high, begin + int(blocks.frames[part])) - inside, inside - low))
+    return Crop(home, low, length, tuple(parts))
+
+
+def crop_draw(seed: int, epoch: int, item: int) -> float:
+    """Return the number in [0, 1) that places this item's crop."""
+    return float(stream(seed, "crop", epoch, item).random())
+
+
+@lru_cache(maxsize=4)
+def shuffled(length: int, seed: int, purpose: str, epoch: int) -> np.ndarray:
+    """Return the order of `length` items in this epoch."""
+    order = stream(seed, purpose, epoch).permutation(length)
+    order.flags.writeable = False
+    return order
