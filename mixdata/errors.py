@@ -22,6 +22,10 @@ class RecipeError(UsageError):
     """A recipe that cannot be used. The message lists every mistake with file, line and path."""
 
 
+class EffectError(UsageError, ValueError):
+    """An effect's parameter out of its range, or audio that no effect can take. The message names it."""
+
+
 class SongError(MixdataError):
     """One song cannot be used. `reason` is a short fixed word (for counting), the message is for people.
 
