@@ -30,8 +30,8 @@ class SongError(MixdataError):
     """One song cannot be used. `reason` is a short fixed word (for counting), the message is for people.
 
     Reasons in use: unreadable, not_audio, unsupported, empty, truncated, nonfinite, level, silent, too_short, too_long,
-    channels, missing, outside_root, duplicate, id_taken, changed, no_active_stem, crushed, clipped, failed (the worker died on
-    it), and those of separators.
+    channels, missing, outside_root, duplicate, id_taken, changed, no_active_stem, no_stems, no_examples, crushed, clipped, failed (the
+    worker died on it), and those of separators.
     """
 
     def __init__(self, reason: str, message: str):

@@ -72,14 +72,27 @@ def place_crop(blocks: Blocks, block: int, frames: int | None, draw: float) -> C
         length = min(frames, total)
         start = min(max(middle - frames // 2, 0), total - length)
         home = first + int(np.searchsorted(blocks.start[first:last], origin + middle, side="right")) - 1
-    low, high = origin + start, origin + start + length
+    low = origin + start
+    return Crop(home, low, length, _parts(blocks, first, last, low, low + length))
+
+
+def pre_rolled(blocks: Blocks, crop: Crop, pre_roll: int) -> tuple[Crop, int]:
+    """Return the crop with up to `pre_roll` frames of the song before it, as far as its run reaches, and how many those are."""
+    first, last = int(blocks.first[crop.block]), int(blocks.last[crop.block])
+    low = max(crop.start - pre_roll, int(blocks.start[first]))
+    length = crop.start + crop.frames - low
+    return Crop(crop.block, low, length, _parts(blocks, first, last, low, low + length)), crop.start - low
+
+
+def _parts(blocks: Blocks, first: int, last: int, low: int, high: int) -> tuple[tuple[int, int, int, int], ...]:
+    """Return the parts that fill the song's frames [low, high) from the blocks [first, last)."""
     touched = blocks.start[first:last]
     parts = []
     for part in range(first + int(np.searchsorted(touched, low, side="right")) - 1, first + int(np.searchsorted(touched, high))):
         begin = int(blocks.start[part])
         inside = max(low, begin)
         parts.append((part, inside - begin, min(high, begin + int(blocks.frames[part])) - inside, inside - low))
-    return Crop(home, low, length, tuple(parts))
+    return tuple(parts)
 
 
 def crop_draw(seed: int, epoch: int, item: int) -> float:

@@ -16,6 +16,7 @@ Under Lightning, which calls `set_epoch`, leave `rank` and `world_size` alone: o
 itself. Who sets them gives its `Trainer` `use_distributed_sampler=False`; otherwise the items are shared out twice.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
 from mixdata.errors import MixdataError, UsageError
-from mixdata.sampling import Crop, crop_draw, find_blocks, place_crop, shuffled
+from mixdata.sampling import Crop, crop_draw, find_blocks, place_crop, pre_rolled, shuffled
 from mixdata.shards.reader import open_dataset, read_examples
 from mixdata.shards.shard import Piece
 
@@ -46,6 +47,9 @@ class ShardDataset(TorchDataset[dict[str, Any]]):
     `mask` (stems,) bool: which stems of the first role exist; `activity` (stems,): the share of time in which they sound;
     `valid_frames`: frames before the padding; `key`: the example that the crop's middle was drawn in; `start`: the crop's first frame in
     the song; with `records=True` also `record`: that example's JSON as text.
+
+    `effects` makes wet/dry pairs of role `dry` on the fly: a recipe with an `effects` step, or that step's words. The item then holds
+    `input` and `target` in place of `dry`, and with `records=True` also `effects`: the pairs' records as JSON text.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class ShardDataset(TorchDataset[dict[str, Any]]):
         seed: int = 0,
         records: bool = False,
         epoch_items: int | None = None,
+        effects: str | Path | Mapping[str, Any] | None = None,
     ):
         self.dataset = open_dataset(path)
         self.sample_rate = self.dataset.sample_rate
@@ -66,6 +71,7 @@ class ShardDataset(TorchDataset[dict[str, Any]]):
         self.roles = _choose_stems(self.dataset.roles, roles, stems)
         if crop is not None and not 1 / self.sample_rate <= crop <= LONGEST_CROP:
             raise UsageError(f"crop must be longer than 0 and at most {LONGEST_CROP} seconds, got {crop}")
+        self._effects = None if effects is None else self._on_the_fly(effects)
         self.crop_frames = None if crop is None else round(crop * self.sample_rate)
         if epoch_items is not None and epoch_items < 1:
             raise UsageError(f"epoch_items must be at least 1, got {epoch_items}")
@@ -95,7 +101,12 @@ class ShardDataset(TorchDataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return item `index % len` of epoch `index // len`."""
         crop = self.place(index)
-        frames = crop.frames if self.crop_frames is None else self.crop_frames
+        if self._effects is not None:
+            return self._paired(index, crop)
+        return self._item(crop, crop.frames if self.crop_frames is None else self.crop_frames)
+
+    def _item(self, crop: Crop, frames: int) -> dict[str, Any]:
+        """Read a crop and everything that is told of it, padded to `frames`."""
         names = [f"{role}.{stem}" for role, stems in self.roles.items() for stem in stems]
         shard = self.dataset.shard(self.blocks.shard[crop.block])
         pieces = [Piece(tuple(shard.rows(self.blocks.key[block], names)), start, count, to) for block, start, count, to in crop.parts]
@@ -109,6 +120,31 @@ class ShardDataset(TorchDataset[dict[str, Any]]):
         item |= {"valid_frames": crop.frames, "key": self.blocks.key[crop.block], "start": crop.start}
         if self.records:
             item["record"] = shard.record(self.blocks.key[crop.block])
+        return item
+
+    def _on_the_fly(self, words: str | Path | Mapping[str, Any]) -> Any:
+        from mixdata.on_the_fly import OnTheFly  # effects compile code, which a loader without them need not load
+
+        if "dry" not in self.dataset.roles:
+            raise UsageError(f"{self.dataset.path}: has no role 'dry' to make pairs of; build it with the recipe dry_stems")
+        self.roles = {"dry": self.roles.get("dry", self.dataset.roles["dry"])}
+        return OnTheFly(words, self.sample_rate, self.seed)
+
+    def _paired(self, index: int, crop: Crop) -> dict[str, Any]:
+        """Return the item of a crop with pairs in place of its dry stems."""
+        extended, pre_roll = pre_rolled(self.blocks, crop, self._effects.pre_roll)
+        item = self._item(extended, extended.frames)
+        dry = dict(zip(self.roles["dry"], item.pop("dry").numpy(), strict=True))
+        roles, records = self._effects(dry, pre_roll, *divmod(int(index), len(self)))
+        frames = crop.frames if self.crop_frames is None else self.crop_frames
+        for role, stems in roles.items():
+            item[role] = torch.zeros(len(stems), self.dataset.channels, frames)
+            item[role][:, :, : crop.frames] = torch.from_numpy(np.stack(list(stems.values())))
+        paired = torch.tensor([stem in records for stem in self.roles["dry"]])
+        item["mask"], item["activity"] = paired, item["activity"] * paired
+        item |= {"valid_frames": crop.frames, "start": crop.start}
+        if self.records:
+            item["effects"] = json.dumps(records)
         return item
 
     def place(self, index: int) -> Crop:

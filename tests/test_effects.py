@@ -128,7 +128,8 @@ def test_sound_arrives_when_the_effect_says(each):
     if each.rings:
         assert int(np.argmax(out)) == expected
     else:
-        assert int(np.flatnonzero(out > 1e-9 * out.max())[0]) == expected
+        first = int(np.flatnonzero(out > 1e-9 * out.max())[0])
+        assert abs(first - expected) <= each.sway_frames(rate)
 
 
 def test_pieces_do_not_touch_each_other(each):

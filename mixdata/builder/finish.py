@@ -92,7 +92,7 @@ def _meta(plan: Plan, out: Path, songs: list[dict[str, Any]], examples: pa.Table
         "continuous": plan.recipe.continuous,
         "block_seconds": cut.seconds,
         "roles": plan.roles,
-        "sums": [{"role": role, "total": "mixture"} for role, stems in plan.roles.items() if "mixture" in stems],
+        "sums": [{"role": role, "total": "mixture"} for role in plan.recipe.sums()],
         "splits": splits,
         "licence": sorted({row["licence"] for row in songs if row["status"] == "used"}),
         "fingerprints": plan.recipe.fingerprints(),

@@ -63,18 +63,28 @@ def build_shard(job: Job, report: Callable[[str, str, float], None] = lambda eve
 
 def run_song(planned: PlannedSong, recipe: Recipe, cache_dir: Path | None, seconds: float | None = None) -> Work:
     """Take one song (or `seconds` from its middle) through the recipe's steps. Raises `SongError`."""
+    work = cut_song(planned, recipe, cache_dir, seconds)
+    for call in recipe.steps:
+        if call.step.scope == "example":
+            work.examples = [made for example in work.examples for made in call.step.run(work, example, call.params, call.label)]
+    if not work.examples:
+        raise SongError("no_examples", f"{planned.song.title}: no block of it gives an example")
+    _finish(work, planned, recipe)
+    return work
+
+
+def cut_song(planned: PlannedSong, recipe: Recipe, cache_dir: Path | None, seconds: float | None = None) -> Work:
+    """Take one song (or `seconds` from its middle) through the steps up to the cut into examples. Raises `SongError`."""
     header = recipe.header
     work = load_work(planned.song, planned.split, header.sample_rate, header.seed, cache_dir)
+    work.shares = header.splits
     if seconds is not None:
         frames = round(seconds * header.sample_rate)
         start = max(work.mixture.shape[1] - frames, 0) // 2
         work.mixture = np.ascontiguousarray(work.mixture[:, start : start + frames])
     for call in recipe.steps:
-        if call.step.scope == "example":
-            work.examples = [made for example in work.examples for made in call.step.run(work, example, call.params, call.label)]
-        else:
+        if call.step.scope != "example":
             call.step.run(work, call.params, call.label)
-    _finish(work, planned, recipe)
     return work
 
 
@@ -92,7 +102,7 @@ def _attempt(planned: PlannedSong, recipe: Recipe, job: Job) -> tuple[dict[str, 
         return song_row(song, place, planned.split, error) | about, []
     except OSError as error:
         return song_row(song, place, planned.split, SongError("unreadable", f"{song.title}: {error.strerror or error}")) | about, []
-    return song_row(song, place, planned.split) | about | {"warnings": work.warnings} | plain(work.measures), work.examples
+    return song_row(song, place, planned.split) | about | {"warnings": work.warnings} | plain(work.measures | work.counts), work.examples
 
 
 def _finish(work: Work, planned: PlannedSong, recipe: Recipe) -> None:

@@ -109,6 +109,10 @@ class Effect(Parameters):
         """Return after how many frames the first sound comes out: 0 but for what is fully wet and delayed by its nature."""
         return 0
 
+    def sway_frames(self, sample_rate: int) -> int:
+        """Return how many frames earlier or later than that it may come: 0 but where moving it to and fro is the effect."""
+        return 0
+
     def _same(self, before: Audio, after: Audio) -> Audio:
         assert after.shape == before.shape and after.dtype == before.dtype, f"{self.name}: {after.shape} {after.dtype}"
         return after

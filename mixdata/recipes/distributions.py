@@ -102,7 +102,29 @@ class Choice(Distribution):
         return min(self.choice), max(self.choice)
 
 
-KINDS = {kind.key: kind for kind in (Uniform, LogUniform, Normal, Integers, Choice)}
+class Weighted(Distribution):
+    """One of the numbers in [[number, weight], …], as likely as its weight among all."""
+
+    key = "weighted"
+    weighted: Annotated[list[Pair], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _weights(self) -> "Weighted":
+        weights = [weight for _, weight in self.weighted]
+        if min(weights) < 0 or sum(weights) <= 0:
+            raise ValueError("weights must be 0 or more, and one of them above 0")
+        return self
+
+    def draw(self, rng: np.random.Generator) -> float:
+        weights = np.cumsum([weight for _, weight in self.weighted])
+        return self.weighted[int(np.searchsorted(weights, rng.uniform(0, weights[-1]), side="right"))][0]
+
+    def ends(self) -> tuple[float, float]:
+        possible = [number for number, weight in self.weighted if weight > 0]
+        return min(possible), max(possible)
+
+
+KINDS = {kind.key: kind for kind in (Uniform, LogUniform, Normal, Integers, Choice, Weighted)}
 
 
 def _kind(value: Any) -> str | None:
@@ -119,7 +141,8 @@ Number = Annotated[
     | Annotated[LogUniform, Tag("loguniform")]
     | Annotated[Normal, Tag("normal")]
     | Annotated[Integers, Tag("integers")]
-    | Annotated[Choice, Tag("choice")],
+    | Annotated[Choice, Tag("choice")]
+    | Annotated[Weighted, Tag("weighted")],
     Discriminator(
         _kind,
         custom_error_type="distribution",
@@ -141,6 +164,19 @@ def bounded(low: float, high: float) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def whole(value: float | Distribution) -> float | Distribution:
+    """Refuse what can draw anything but whole numbers. For `Annotated[Number, AfterValidator(whole)]`."""
+    if isinstance(value, Choice):
+        numbers: list[float] = value.choice
+    elif isinstance(value, Weighted):
+        numbers = [number for number, _ in value.weighted]
+    else:
+        numbers = [] if isinstance(value, Integers) else [value] if not isinstance(value, Distribution) else [0.5]
+    if any(number != int(number) for number in numbers):
+        raise ValueError("only whole numbers can be drawn here: use integers, choice or weighted")
+    return value
 
 
 def draw(value: float | Distribution, rng: np.random.Generator) -> float:

@@ -142,13 +142,17 @@ class Recipe:
         made: dict[str, list[str]] = {}
         for call in self.steps:
             if call.step.roles is not None:
-                made |= call.step.roles(call.params)
+                made = call.step.roles(call.params, made)
         return made
+
+    def sums(self) -> list[str]:
+        """Return the roles whose stems sum to their mixture."""
+        return [role for call in self.steps for role in call.step.sums(call.params)]
 
     @property
     def continuous(self) -> bool:
         """Whether the blocks of a song join without a seam: nothing is drawn or fitted per block."""
-        return all(call.step.scope != "example" for call in self.steps)
+        return all(call.step.continuous(call.params) for call in self.steps)
 
 
 def recipe_names() -> list[str]:
@@ -242,7 +246,7 @@ def _check_order(calls: list[StepCall], complain: Any) -> None:
             complain(path, f"{call.label} works on whole songs and must stand before {calls[cut].label}")
         if call.step.scope == "example" and number < cut:
             complain(path, f"{call.label} works on examples and must stand after {calls[cut].label}")
-        missing = sorted(call.step.needs(call.params) - made.keys())
+        missing = sorted(need for need in call.step.needs(call.params) if not made.keys() & set(need.split("|")))
         if missing:
             complain(path, f"{call.label} needs {_provider(missing[0])}")
         for name in sorted(call.step.makes & made.keys()):
@@ -253,9 +257,10 @@ def _check_order(calls: list[StepCall], complain: Any) -> None:
 
 def _provider(name: str) -> str:
     """Say of a thing that is not there which step would make it."""
-    makers = [step.name for step in STEPS.values() if name in step.makes]
+    wanted = name.split("|")
+    makers = [step.name for step in STEPS.values() if step.makes & set(wanted)]
     if makers:
-        return f"{name!r}: put {' or '.join(makers)} before it"
+        return f"{' or '.join(map(repr, wanted))}: put {' or '.join(makers)} before it"
     return f"what no step makes:{_nearest(name, {made for step in STEPS.values() for made in step.makes})}"
 
 

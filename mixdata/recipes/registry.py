@@ -18,10 +18,12 @@ class Step:
     `scope` says what it works on: a whole song, the cut of a song into examples (one per recipe), or single examples
     after the cut. `version` goes into the identity of what was built: raise it when the step's output changes.
     `needs(params)` names what must be there before the step runs and `makes` what is there after it: roles ("input", "target"), a stem
-    that a step asks for by name ("target.mixture"), and "<role>.active", whether each stem of the role exists. No two steps make the same.
+    that a step asks for by name ("target.mixture"), and "<role>.active", whether each stem of the role exists; "input|dry" needs either.
+    No two steps make the same. `roles(params, made)` returns the roles and stems of an example after the step, in their order, from those
+    that were `made` before it; `sums(params)` names the roles whose stems sum to their `mixture`.
     `fingerprint(params)` adds what else decides the output (weights, impulse responses), `song_fingerprint(params, song)` what else
-    it reads for one song; `pin(params)` writes such hashes into the parameters; `roles(params)` names the roles and stems that
-    the step makes, in their order.
+    it reads for one song; `pin(params)` writes such hashes into the parameters. `continuous(params)` says whether the blocks of a song
+    still join without a seam.
     """
 
     name: str
@@ -34,7 +36,9 @@ class Step:
     fingerprint: Callable[[Any], str] | None
     song_fingerprint: Callable[[Any, Song], str] | None
     pin: Callable[[Any], Any] | None
-    roles: Callable[[Any], dict[str, list[str]]] | None
+    roles: Callable[[Any, dict[str, list[str]]], dict[str, list[str]]] | None
+    continuous: Callable[[Any], bool]
+    sums: Callable[[Any], list[str]]
     summary: str
 
 
@@ -52,14 +56,17 @@ def step(
     fingerprint: Callable[[Any], str] | None = None,
     song_fingerprint: Callable[[Any, Song], str] | None = None,
     pin: Callable[[Any], Any] | None = None,
-    roles: Callable[[Any], dict[str, list[str]]] | None = None,
+    roles: Callable[[Any, dict[str, list[str]]], dict[str, list[str]]] | None = None,
+    continuous: Callable[[Any], bool] = lambda params: True,
+    sums: Callable[[Any], list[str]] = lambda params: [],
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a step: `@step("gate", Gate)` above `def gate(work, params): …`."""
 
     def register(run: Callable[..., Any]) -> Callable[..., Any]:
         summary = (run.__doc__ or "").strip().splitlines()[0] if run.__doc__ else ""
         schema = TypeAdapter(params)
-        STEPS[name] = Step(name, run, schema, version, scope, needs, frozenset(makes), fingerprint, song_fingerprint, pin, roles, summary)
+        given = (needs, frozenset(makes), fingerprint, song_fingerprint, pin, roles, continuous, sums)
+        STEPS[name] = Step(name, run, schema, version, scope, *given, summary)
         return run
 
     return register

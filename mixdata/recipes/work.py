@@ -20,8 +20,9 @@ class Work:
     """One song on its way through the steps.
 
     `mixture` is `(2, frames)` at the recipe's rate. Steps fill `roles`, mark what does not exist in `active`, note what they measured in
-    `measures` (columns of songs.parquet) and what they did in `history` (goes into every record). `activity[stem]` tells
-    per hop of `activity_hop_seconds` whether the stem sounds.
+    `measures` (columns of songs.parquet, and in every record), what they counted in `counts` (columns of songs.parquet) and what they did
+    in `history` (goes into every record). `activity[stem]` tells per hop of `activity_hop_seconds` whether the stem sounds. `shares` are
+    the sizes of the splits. `scratch` is where a step keeps what it needs again for the song's next example.
     """
 
     song: Song
@@ -30,14 +31,17 @@ class Work:
     seed: int
     mixture: Audio
     cache_dir: Path | None = None
+    shares: dict[str, float] = field(default_factory=dict)
     roles: Roles = field(default_factory=dict)
     active: dict[str, dict[str, bool]] = field(default_factory=dict)
     activity: dict[str, np.ndarray] = field(default_factory=dict)
     activity_hop_seconds: float = 0.1
     measures: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
+    scratch: dict[Any, Any] = field(default_factory=dict)
 
     def rng(self, *names: str | int) -> np.random.Generator:
         """Return the generator for this song and purpose. The song counts by its content, so renaming moves no draw."""

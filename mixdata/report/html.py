@@ -7,15 +7,17 @@ import numpy as np
 from markupsafe import Markup
 
 from mixdata.example import Audio
+from mixdata.report.pairs import pair_lines, share_rows
 from mixdata.report.stats import MIX_MEASURES, probe_lines
 from mixdata.text import duration, size
 
 WIDTH, HEIGHT = 240, 40
+PAIRS = {"pair_lines": pair_lines, "share_rows": share_rows}
 
 
 def render_html(stats: dict[str, Any]) -> str:
     """Return the statistics (of `dataset_statistics`) as one HTML page."""
-    return render("stats.html.j2", stats=stats, mix_measures=MIX_MEASURES, probe_lines=probe_lines)
+    return render("stats.html.j2", stats=stats, mix_measures=MIX_MEASURES, probe_lines=probe_lines, **PAIRS)
 
 
 def render(template: str, **values: Any) -> str:

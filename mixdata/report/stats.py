@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixdata.report.pairs import pair_lines, pair_statistics, share_rows
 from mixdata.report.probe import shortcut_probe
 from mixdata.shards.reader import Dataset
 from mixdata.text import duration, shown, size
@@ -55,7 +56,8 @@ def dataset_statistics(dataset: Dataset, probe_examples: int = 40, seed: int = 0
         "rejections": _counts(rejected["reason"].fillna("unknown")) if "reason" in rejected else {},
         "rejected": _rows(rejected, ("title", "corpus", "reason", "message")),
         "warnings": _counts(_flat(used["warnings"])) if "warnings" in used else {},
-        "probe": shortcut_probe(dataset, probe_examples, seed) if probe_examples else None,
+        "pairs": pair_statistics(examples, songs),
+        "probe": shortcut_probe(dataset, probe_examples, seed) if probe_examples and "effects" not in examples else None,
     }
 
 
@@ -183,10 +185,21 @@ def render_text(stats: dict[str, Any], width: int = 100) -> str:
     ):
         if counts:
             lines += ["", title, *(f"  {count:>6} {kind}" for kind, count in counts.items())]
+    if stats["pairs"]:
+        lines += ["", *pair_lines(stats["pairs"])]
+        lines += _table(["", "", "drawn", "accepted"], share_rows(stats["pairs"]), left=2)
+        ranges = [_range(row) for row in stats["pairs"]["parameters"]]
+        lines += _table(["parameters as applied", "", "lowest", "median", "highest"], ranges, left=2)
     if stats["probe"]:
         lines += ["", *probe_lines(stats["probe"])]
     # Song names may hold line breaks and terminal escapes.
     return "\n".join(line for text in lines for line in _fold(shown(text), width)) + "\n"
+
+
+def _range(row: dict[str, Any]) -> list[str]:
+    if "choices" in row:
+        return [row["label"], row["parameter"], ", ".join(f"{word} {count}" for word, count in row["choices"].items()), "", ""]
+    return [row["label"], row["parameter"], *(f"{row[key]:.4g}" for key in ("min", "median", "max"))]
 
 
 def probe_lines(probe: dict[str, Any]) -> list[str]:

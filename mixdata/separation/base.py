@@ -15,8 +15,6 @@ from mixdata.shards.format import NAME
 from mixdata.song import Song, Track
 from mixdata.text import nearest
 
-SLACK_SECONDS = 0.05
-REST = "other"  # takes what no stem owns
 SLACK_SECONDS = 0.05  # by which a stem may be longer or shorter than its mixture
 REST = "other"  # the stem that takes what no other owns
 FOUR_STEMS = ("vocals", "drums", "bass", "other")

@@ -15,8 +15,9 @@ their shards (sha256, bytes, examples), `files` (sha256 of the tables, recipe an
 of all the rest.
 
 **Tar.** An example is a run of members `<key>.<role>.<stem>.<flac|npy>` in role-major order, then `<key>.json`.
-The key is `<slug>-<8 hex>_<block:05d>`: no dots, so that WebDataset's grouping holds. The blocks of a song lie one
-after the other. mtime, uid, gid are 0 and mode is 0644, so equal input gives equal bytes.
+The key is `<slug>-<8 hex>_<block:05d>`, with `_<variant>` behind it where several were made of one block: no dots, so that
+WebDataset's grouping holds. The blocks of a song lie one after the other. mtime, uid, gid are 0 and mode is 0644, so equal input gives
+equal bytes.
 
 **Audio.** `scale` (at most 1) was multiplied in before quantizing so that nothing clips; readers divide by it, or ignore it: it is the
 same for all roles and stems of a song (of an example, where the set is not continuous). Rounded half to even, no dither.
@@ -27,7 +28,8 @@ same for all roles and stems of a song (of an example, where the set is not cont
 | npy16 | .npy | int16, shape (channels, frames), C order |
 
 **examples.parquet**: key, song, corpus, split, shard, block, start, frames, sample_rate, byte_offset, byte_size, scale, licence,
-then `activity_<stem>` (share of the block in which the stem sounds) and whatever measures the recipe adds.
+then `activity_<stem>` (share of the block in which the stem sounds) and whatever measures the recipe adds. Where effects were
+applied: `effects`, `removed_<stem>` and `kept_<stem>`, see `mixdata.shards.labels`.
 `byte_offset`/`byte_size` span the whole example in its tar, headers included.
 
 **Member table**: key, role, stem, codec, byte_offset, byte_size (the member's data, without its tar header), channels, frames,

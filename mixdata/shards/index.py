@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mixdata.errors import MixdataError
 from mixdata.shards.format import CODECS, EXAMPLE_FIELDS, MEMBER_SCHEMA, NAME
+from mixdata.shards.labels import StemFacts, column_type, label_columns
 
 BLOCK = tarfile.BLOCKSIZE
 FILES = (
@@ -65,6 +66,7 @@ class Record(Facts):
     active: dict[str, dict[str, bool]]
     activity: dict[str, Measure]
     loudness: dict[str, dict[str, Measure]]
+    effects: dict[Annotated[str, Field(pattern=f"^{NAME.pattern}$")], StemFacts] | None = None
 
 
 def read_record(data: bytes, where: str) -> Record:
@@ -172,14 +174,14 @@ def example_row(record: Record, shard: str, byte_offset: int, byte_size: int) ->
     row |= {"shard": shard, "byte_offset": byte_offset, "byte_size": byte_size}
     row |= {f"activity_{stem}": share for stem, share in record.activity.items()}
     row |= {f"loudness_{role}_{stem}": lufs for role, stems in record.loudness.items() for stem, lufs in stems.items()}
-    return row
+    return row if record.effects is None else row | label_columns(record.effects)
 
 
 def shard_rows(rows: list[dict[str, Any]]) -> pa.Table:
     """Return one shard's rows of examples.parquet as a table: the fixed columns, then measures in the order in which they first appear."""
     fixed = dict(EXAMPLE_FIELDS)
     measures = dict.fromkeys(name for row in rows for name in row if name not in fixed)
-    return pa.Table.from_pylist(rows, schema=pa.schema([*EXAMPLE_FIELDS, *((name, pa.float32()) for name in measures)]))
+    return pa.Table.from_pylist(rows, schema=pa.schema([*EXAMPLE_FIELDS, *((name, column_type(name)) for name in measures)]))
 
 
 def example_table(shards: Iterable[pa.Table]) -> pa.Table:

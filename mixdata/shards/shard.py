@@ -102,6 +102,10 @@ class Shard:
         except UnicodeDecodeError as error:
             raise MixdataError(f"{self._where(member)}: is no text ({error}); run `mixdata verify`") from error
 
+    def member_bytes(self, key: str, name: str) -> bytes:
+        """Return the bytes of an example's member `role.stem` as they are stored."""
+        return bytes(self._bytes(self.rows(key, [name]))[0])
+
     def check(self, members: Sequence[int]) -> None:
         """Compare members with their checksums (CRC-32C)."""
         for member, data in zip(members, self._bytes(members), strict=True):

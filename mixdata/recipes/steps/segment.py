@@ -40,7 +40,7 @@ def boundaries(frames: int, block: int, shortest: int) -> list[int]:
     return [*starts, frames]
 
 
-@step("segment", Segment, scope="cut", needs=lambda params: {"input"})
+@step("segment", Segment, scope="cut", needs=lambda params: {"input|dry"})
 def segment(work: Work, params: Segment, label: str) -> None:
     """Cut every role and stem into blocks at the same places; measure activity and loudness of each."""
     edges = boundaries(work.mixture.shape[1], round(params.seconds * work.sample_rate), round(params.min_seconds * work.sample_rate))

@@ -41,9 +41,9 @@ def loaded(params: Any) -> Separator:
     return _loaded(params.model_dump_json())
 
 
-def _roles(params: Any) -> dict[str, list[str]]:
+def _roles(params: Any, made: dict[str, list[str]]) -> dict[str, list[str]]:
     stems = list(loaded(params).stems)
-    return {"input": stems, "target": ["mixture", *stems]}
+    return made | {"input": stems, "target": ["mixture", *stems]}
 
 
 @step(
@@ -54,6 +54,7 @@ def _roles(params: Any) -> dict[str, list[str]]:
     song_fingerprint=lambda params, song: loaded(params).song_fingerprint(song),
     pin=lambda params: params.pinned(loaded(params)),
     roles=_roles,
+    sums=lambda params: ["target"],
 )
 def separate(work: Work, params: Any, label: str) -> None:
     """Separate the mixture: role `input` gets the raw estimates, role `target` the mixture and stems that sum to it."""

@@ -1,0 +1,244 @@
+"""Wet/dry pairs that verify themselves: the input went through a chain, the target only through the effects that are kept.
+
+A `Pair` is everything that was drawn: the chain with what is to be removed from it, and the levels. `render` makes input and target from it
+and from the source audio; `render_checked` also says what is wrong with them. Records are exact: a pair that came back from its record
+renders to the same bits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from mixdata.effects.base import Audio, Effect, amplitude, describe
+from mixdata.effects.base import from_record as effect_from_record
+from mixdata.errors import EffectError
+from mixdata.measures import integrated_loudness
+from mixdata.measures.spectral import Spectra
+
+Match = Literal["none", "input_to_target", "both_to_lufs"]
+
+MOST_GAIN_DB = 60.0  # up or down, of any levelling: what would need more is no audio to level
+LEVEL_TOLERANCE = 0.1  # LU
+IMPULSE_PLACE, IMPULSE_FRAMES = 5040, 9600  # 5040 is a multiple of most hold lengths
+
+
+@dataclass(frozen=True)
+class Link:
+    """One effect of a chain: the word it was drawn under, and whether the target is without it."""
+
+    effect: Effect
+    label: str
+    removed: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A drawn chain with its levels.
+
+    `gain_db` brings the source to the chain's operating level. With `each_lufs` the signal is brought to that loudness before
+    every effect. `match` says what is done at the end: nothing, one gain that makes the input as loud as the target, or both brought to
+    `match_lufs`.
+    """
+
+    links: tuple[Link, ...]
+    gain_db: float = 0.0
+    each_lufs: float | None = None
+    match: Match = "none"
+    match_lufs: float | None = None
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the pair as JSON-able data, exactly."""
+        chain = [{**describe(link.effect), "label": link.label, "removed": link.removed} for link in self.links]
+        levels = {"gain_db": self.gain_db, "each_lufs": self.each_lufs, "match": self.match, "match_lufs": self.match_lufs}
+        return {"chain": chain, **levels}
+
+    @staticmethod
+    def from_record(data: dict[str, Any]) -> "Pair":
+        """Return the pair of a record. Raises `EffectError` where it is none."""
+        try:
+            chain = [dict(entry) for entry in data["chain"]]
+            links = [(entry.pop("label"), entry.pop("removed"), entry) for entry in chain]
+            effects = tuple(Link(effect_from_record(entry), label, removed) for label, removed, entry in links)
+            return Pair(effects, data["gain_db"], data["each_lufs"], data["match"], data["match_lufs"])
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, EffectError):
+                raise
+            raise EffectError(f"this is no record of a pair: {type(error).__name__}: {error}") from None
+
+
+@dataclass
+class Rendered:
+    """A pair's audio, without the pre-roll, and the gains in dB that were measured on the way (they go into the record)."""
+
+    input: Audio
+    target: Audio
+    gains: dict[str, Any] = field(default_factory=dict)
+
+
+def render(pair: Pair, source: Audio, sample_rate: int, pre_roll: int = 0, gains: dict[str, Any] | None = None) -> Rendered:
+    """Make input and target from `source` `(channels, pre_roll + frames)`.
+
+    The effects run over the pre-roll, too, so that filters and detectors are settled where the audio that counts begins. `gains` are those
+    of an earlier rendering, to be applied as they were; otherwise they are measured.
+    """
+    return _finished(pair, _traces(pair, source, sample_rate, pre_roll, gains or {}), sample_rate, pre_roll, gains or {})
+
+
+def render_checked(
+    pair: Pair, source: Audio, sample_rate: int, pre_roll: int = 0, difference_db: float = -40.0, stft: float = 1e-3
+) -> tuple[Rendered, str | None, list[dict[str, float]]]:
+    """Render a pair and verify it. Returns it, what is wrong with it (None: nothing) and, for each effect, how much it changes.
+
+    What can be wrong: `nonfinite`; `silent` (input or target is); `shifted` (an effect moves sound in time); `not_null` (with every effect
+    bypassed the chain is not the source); `absent` (an effect cannot be measured: the audio with and without it, levels matched, differs by
+    less than `difference_db` or their multi-resolution STFT distance is under `stft`; effects that change nothing but level or
+    polarity are judged by the difference alone, levels not matched); `level` (what `match` promises is not so).
+    """
+    traces = _traces(pair, source, sample_rate, pre_roll, {})
+    rendered = _finished(pair, traces, sample_rate, pre_roll, {})
+    for audio in (rendered.input, rendered.target):
+        if not np.isfinite(audio).all():
+            return rendered, "nonfinite", []
+        if not audio.any():
+            return rendered, "silent", []
+    if any(arrival(link.effect, sample_rate) != 0 for link in pair.links):
+        return rendered, "shifted", []
+    if not _nulls(pair, source, sample_rate, pre_roll):
+        return rendered, "not_null", []
+    presence = _presence(pair, rendered, traces, sample_rate, pre_roll)
+    for link, found in zip(pair.links, presence, strict=True):
+        if found["difference_db"] < difference_db or (not link.effect.level_only and found["stft"] < stft):
+            return rendered, "absent", presence
+    return rendered, None if _level_holds(pair, rendered, sample_rate) else "level", presence
+
+
+def arrival(effect: Effect, sample_rate: int) -> int:
+    """Return how many frames late (or early) an impulse comes out of the effect.
+
+    Judged on the first sound that comes out, or on the largest where a linear-phase filter inside rings before it. 0 where nothing does.
+    """
+    impulse = np.zeros((2, IMPULSE_FRAMES))
+    impulse[:, IMPULSE_PLACE] = 0.5
+    out = np.abs(effect(impulse, sample_rate)).max(axis=0)
+    largest = float(out.max())
+    if largest == 0:
+        return 0
+    first = int(np.argmax(out)) if _rings(effect) else int(np.argmax(out > 1e-9 * largest))
+    return first - IMPULSE_PLACE
+
+
+def _rings(effect: Effect) -> bool:
+    return effect.rings or any(_rings(inner) for inner in getattr(effect, "effects", ()))
+
+
+@dataclass
+class _Trace:
+    """Audio on its way through some of the links: what went into each, what came out of the last, and the gain in front of each."""
+
+    links: list[Link]
+    signals: list[Audio]
+    stages: list[float]
+
+
+def _traces(pair: Pair, source: Audio, sample_rate: int, pre_roll: int, gains: dict[str, Any]) -> dict[str, _Trace]:
+    start = _Trace([], [_times(source, pair.gain_db)], [])
+    whole = _run(pair, start, pair.links, sample_rate, pre_roll, gains.get("input"))
+    kept = [link for link in pair.links if not link.removed]
+    return {"input": whole, "target": _run(pair, _common(whole, kept), kept, sample_rate, pre_roll, gains.get("target"))}
+
+
+def _common(trace: _Trace, links: Sequence[Link]) -> _Trace:
+    """Return the beginning of a trace that another run through these links shares with it."""
+    count = 0
+    while count < min(len(trace.links), len(links)) and trace.links[count] is links[count]:
+        count += 1
+    return _Trace(trace.links[:count], trace.signals[: count + 1], trace.stages[:count])
+
+
+def _run(pair: Pair, begun: _Trace, links: Sequence[Link], sample_rate: int, pre_roll: int, gains: list[float] | None) -> _Trace:
+    """Go on with a trace through the rest of the links; `gains` holds those in front of each where they are known."""
+    trace = _Trace([*begun.links], [*begun.signals], [*begun.stages])
+    for number in range(len(begun.links), len(links)):
+        audio = trace.signals[-1]
+        if pair.each_lufs is not None:
+            trace.stages.append(gains[number] if gains else level_gain(audio[:, pre_roll:], sample_rate, pair.each_lufs))
+            audio = _times(audio, trace.stages[-1])
+        trace.links.append(links[number])
+        trace.signals.append(links[number].effect(audio, sample_rate))
+    return trace
+
+
+def _finished(pair: Pair, traces: dict[str, _Trace], sample_rate: int, pre_roll: int, gains: dict[str, Any]) -> Rendered:
+    outs = {role: _after(trace, pre_roll) for role, trace in traces.items()}
+    match = gains.get("match") or _match_gains(pair, outs, sample_rate)
+    outs = {role: _times(audio, match[role]) for role, audio in outs.items()}
+    return Rendered(outs["input"], outs["target"], {role: trace.stages for role, trace in traces.items()} | {"match": match})
+
+
+def _after(trace: _Trace, pre_roll: int) -> Audio:
+    return np.ascontiguousarray(trace.signals[-1][:, pre_roll:])
+
+
+def level_gain(audio: Audio, sample_rate: int, lufs: float) -> float:
+    """Return the gain in dB that brings audio to a loudness; 0 for silence, never more than 60 dB up or down."""
+    loudness = integrated_loudness(audio, sample_rate)
+    return float(np.clip(lufs - loudness, -MOST_GAIN_DB, MOST_GAIN_DB)) if np.isfinite(loudness) else 0.0
+
+
+def _match_gains(pair: Pair, outs: dict[str, Audio], sample_rate: int) -> dict[str, float]:
+    if pair.match == "none":
+        return {"input": 0.0, "target": 0.0}
+    if pair.match == "both_to_lufs":
+        if pair.match_lufs is None:
+            raise EffectError("match both_to_lufs needs match_lufs")
+        return {role: level_gain(audio, sample_rate, pair.match_lufs) for role, audio in outs.items()}
+    loudness = integrated_loudness(outs["target"], sample_rate)
+    return {"input": level_gain(outs["input"], sample_rate, loudness) if np.isfinite(loudness) else 0.0, "target": 0.0}
+
+
+def _times(audio: Audio, gain_db: float) -> Audio:
+    return audio if gain_db == 0 else audio * audio.dtype.type(amplitude(gain_db))
+
+
+def _nulls(pair: Pair, source: Audio, sample_rate: int, pre_roll: int) -> bool:
+    """Whether the pair without its effects is the source, bit for bit, but for the gain in front."""
+    bare = render(replace(pair, links=(), match="none", each_lufs=None), source, sample_rate, pre_roll)
+    dry = _times(source[:, pre_roll:], pair.gain_db)
+    return np.array_equal(bare.input, dry) and np.array_equal(bare.target, dry)
+
+
+def _presence(pair: Pair, rendered: Rendered, traces: dict[str, _Trace], sample_rate: int, pre_roll: int) -> list[dict[str, float]]:
+    """Return for each link how much the input (of a kept effect: the target) changes when that effect alone is left out."""
+    spectra: dict[str, Spectra] = {}
+    found = []
+    for link in pair.links:
+        role = "input" if link.removed else "target"
+        out, trace = getattr(rendered, role), traces[role]
+        if not link.effect.level_only and role not in spectra:
+            spectra[role] = Spectra(out)
+        others = [other for other in trace.links if other is not link]
+        left = _after(_run(pair, _common(trace, others), others, sample_rate, pre_roll, None), pre_roll)
+        if link.effect.level_only:  # what is done to levels at the end may undo all that such an effect does
+            outs = {"input": rendered.input, "target": rendered.target, role: left}
+            left = _times(left, _match_gains(pair, outs, sample_rate)[role])
+            found.append({"difference_db": _difference_db(out, left), "stft": 0.0})
+            continue
+        power = float(np.vdot(left, left))
+        matched = left * left.dtype.type(np.vdot(left, out) / power if power else 1.0)  # one gain for all channels: panning stays a change
+        found.append({"difference_db": _difference_db(out, matched), "stft": spectra[role].distance(Spectra(matched))})
+    return found
+
+
+def _difference_db(audio: Audio, other: Audio) -> float:
+    ratio = float(np.linalg.norm(audio - other)) / max(float(np.linalg.norm(audio)), 1e-30)
+    return 20 * float(np.log10(max(ratio, 1e-15)))
+
+
+def _level_holds(pair: Pair, rendered: Rendered, sample_rate: int) -> bool:
+    if pair.match == "none":
+        return True
+    levels = {role: integrated_loudness(getattr(rendered, role), sample_rate) for role in ("input", "target")}
+    wanted = pair.match_lufs if pair.match == "both_to_lufs" else levels["target"]
+    return all(abs(level - (wanted or 0.0)) <= LEVEL_TOLERANCE for level in levels.values())

@@ -1,0 +1,70 @@
+"""Chains in the loader: pairs are made of stored dry stems while a model trains, by the same words as in a recipe."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mixdata import rng
+from mixdata.errors import RecipeError, UsageError
+from mixdata.example import Audio, Roles
+from mixdata.measures import integrated_loudness
+from mixdata.recipes.model import load_recipe
+from mixdata.recipes.pair_maker import Maker, Source, assemble
+from mixdata.recipes.pair_words import Effects
+from mixdata.shards.index import complaints
+
+
+class OnTheFly:
+    """Makes a pair of every crop of dry stems.
+
+    `words` is a recipe with an `effects` step (its name or file), or that step's words as a mapping. Whatever is drawn depends on nothing
+    but the seed and the item, so it is the same in every worker and after every restart. A crop is a block of its own: levels are
+    measured over it, and `per`, `variants` and `min_activity` say nothing here.
+    """
+
+    def __init__(self, words: str | Path | Mapping[str, Any], sample_rate: int, seed: int):
+        self.maker = Maker(_params(words), sample_rate)
+        if self.maker.params.impulse_responses is not None:
+            raise UsageError("convolution is not offered in the loader: its rooms are split by the builder; build the pairs instead")
+        self.seed = seed
+
+    @property
+    def pre_roll(self) -> int:
+        """How many frames before a crop are wanted."""
+        return self.maker.pre_roll()
+
+    @property
+    def mixture(self) -> bool:
+        """Whether the pairs have a mixture before their stems."""
+        return bool(self.maker.params.mixture)
+
+    def __call__(self, dry: dict[str, Audio], pre_roll: int, epoch: int, item: int) -> tuple[Roles, dict[str, Any]]:
+        """Return input and target of the stems `(channels, pre_roll + frames)`, and the records of the pairs by stem.
+
+        A stem that is silent, or of which no good pair can be drawn, is silent in both and has no record.
+        """
+        rate = self.maker.sample_rate
+        sources = {
+            stem: Source(audio, pre_roll, integrated_loudness(audio[:, pre_roll:], rate))
+            for stem, audio in dry.items()
+            if audio[:, pre_roll:].any()
+        }
+        made = self.maker.make(sources, lambda attempt, stem: rng.stream(self.seed, "on the fly", epoch, item, attempt, stem))
+        like = next(iter(dry.values()))[:, pre_roll:]
+        roles = assemble({stem: each.rendered for stem, each in made.items()}, list(dry), like, self.mixture)
+        return roles, {stem: each.record for stem, each in made.items()}
+
+
+def _params(words: str | Path | Mapping[str, Any]) -> Any:
+    if isinstance(words, Mapping):
+        try:
+            return Effects.model_validate(dict(words))
+        except ValidationError as error:
+            raise RecipeError(f"effects: {'; '.join(complaints(error))}") from None
+    recipe = load_recipe(words)
+    found = [call.params for call in recipe.steps if call.step.name == "effects"]
+    if len(found) != 1:
+        raise UsageError(f"{words}: has {len(found)} `effects` steps; the loader takes its chains from a recipe with one")
+    return found[0]

@@ -1,0 +1,126 @@
+"""`effects`: dry stems become pairs. The input went through a random chain, the target only through the effects that are kept."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from mixdata import measures
+from mixdata.effects import EFFECTS, pairs
+from mixdata.effects.pairs import Pair, Rendered
+from mixdata.example import Example
+from mixdata.recipes.pair_maker import MIXTURE, Made, Maker, Source, assemble
+from mixdata.recipes.pair_words import Effects
+from mixdata.recipes.registry import step
+from mixdata.recipes.work import Work
+
+
+@lru_cache(maxsize=4)
+def _responses(folder: str) -> Any:
+    from mixdata.effects.impulse_responses import ImpulseResponses
+
+    return ImpulseResponses.open(folder)
+
+
+def _fingerprint(params: Any) -> str:
+    """Hash of the versions of the effects that can be drawn and, where there are any, of the impulse responses."""
+    versions = {name: EFFECTS[name].version for name in params.used_anywhere()}
+    rooms = _responses(params.impulse_responses).fingerprint if params.impulse_responses is not None else None
+    return hashlib.sha256(json.dumps([versions, rooms], sort_keys=True).encode()).hexdigest()
+
+
+def _roles(params: Any, made: dict[str, list[str]]) -> dict[str, list[str]]:
+    stems = [*([MIXTURE] if params.mixture else []), *made["dry"]]
+    if len(set(stems)) != len(stems):
+        raise ValueError("the mixture alone is taken as a stem; it needs no `mixture: true`")
+    return {**{role: stems for role, stems in made.items() if role != "dry"}, "input": stems, "target": stems}
+
+
+@step(
+    "effects",
+    Effects,
+    scope="example",
+    needs=lambda params: {"dry", "dry.active"},
+    makes=("input", "target", "input.active", "target.active"),
+    fingerprint=_fingerprint,
+    roles=_roles,
+    continuous=lambda params: params.per == "song",
+    sums=lambda params: ["input", "target"] if params.mixture else [],
+)
+def effects(work: Work, example: Example, params: Any, label: str) -> Iterator[Example]:
+    """Draw a chain for each stem, make input and target with it, verify the pair, and draw anew where it fails."""
+    for variant in range(params.variants):
+        if params.per == "song":
+            if label not in work.scratch:
+                whole = replace(example, start=0, roles=work.roles, activity=dict.fromkeys(work.roles["dry"], 1.0))
+                work.scratch[label] = _make(work, whole, params, label, "song", variant)
+            made = {stem: each.cut(example.start, example.start + example.frames) for stem, each in work.scratch[label].items()}
+        else:
+            made = _make(work, example, params, label, example.block, variant)
+        if made:
+            yield _example(work, example, params, made, variant)
+
+
+def replay(work: Work, stem: str, record: dict[str, Any], start: int, frames: int) -> Rendered:
+    """Make a stem's pair again from its record alone and the song's dry stems. `start` and `frames` are those of the example."""
+    whole = record["per"] == "song"
+    first = 0 if whole else start - record["pre_roll"]
+    stop = work.roles["dry"][stem].shape[1] if whole else start + frames
+    source = np.ascontiguousarray(work.roles["dry"][stem][:, first:stop])
+    rendered = pairs.render(Pair.from_record(record), source, work.sample_rate, record["pre_roll"], record["gains"])
+    return Made(rendered, {}).cut(start, start + frames).rendered if whole else rendered
+
+
+def _make(work: Work, example: Example, params: Any, label: str, block: int | str, variant: int) -> dict[str, Made]:
+    """Return the pairs of the stems that take part in this example."""
+    maker = Maker(params, work.sample_rate, _drawable(work, params), work.song.wet)
+    heard = [stem for stem in example.roles["dry"] if work.active["dry"][stem] and example.activity.get(stem, 1.0) >= params.min_activity]
+    sources = {stem: _source(work, example, stem, maker.pre_roll()) for stem in heard}
+    made = maker.make(sources, lambda attempt, unit: work.rng(label, block, variant, attempt, unit))
+    for name, count in maker.counts.items():
+        work.counts[name] = work.counts.get(name, 0) + count
+    return made
+
+
+def _source(work: Work, example: Example, stem: str, pre_roll: int) -> Source:
+    """Return a stem's audio with the pre-roll in front: less at the beginning of the song."""
+    pre_roll = min(pre_roll, example.start)
+    whole = work.roles["dry"][stem]
+    if ("loudness", stem) not in work.scratch:
+        work.scratch["loudness", stem] = measures.integrated_loudness(whole, work.sample_rate)
+    stop = example.start + example.roles["dry"][stem].shape[1]
+    return Source(np.ascontiguousarray(whole[:, example.start - pre_roll : stop]), pre_roll, work.scratch["loudness", stem])
+
+
+def _drawable(work: Work, params: Any) -> tuple[str, ...]:
+    if params.impulse_responses is None:
+        return ()
+    return tuple(response.sha256 for response in _responses(params.impulse_responses).for_split(work.split, work.shares))
+
+
+def _example(work: Work, example: Example, params: Any, made: dict[str, Made], variant: int) -> Example:
+    stems = list(example.roles["dry"])
+    rendered = {stem: each.rendered for stem, each in made.items()}
+    roles = assemble(rendered, stems, next(iter(example.roles["dry"].values())), params.mixture)
+    exists = {stem: stem in made for stem in stems} | ({MIXTURE: True} if params.mixture else {})
+    loudness = {
+        role: {stem: measures.integrated_loudness(audio, work.sample_rate) for stem, audio in stems_.items()}
+        for role, stems_ in roles.items()
+    }
+    return replace(
+        example,
+        key=example.key if params.variants == 1 else f"{example.key}_{variant}",
+        roles=_without_dry(example.roles) | roles,
+        active=_without_dry(example.active) | {"input": exists, "target": exists},
+        activity={stem: share if stem in made else 0.0 for stem, share in example.activity.items()},
+        loudness=_without_dry(example.loudness) | loudness,
+        record=example.record | {"variant": variant, "effects": {stem: each.record for stem, each in made.items()}},
+    )
+
+
+def _without_dry(of_roles: dict[str, Any]) -> dict[str, Any]:
+    return {role: value for role, value in of_roles.items() if role != "dry"}

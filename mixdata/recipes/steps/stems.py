@@ -1,0 +1,59 @@
+"""`stems`: the song's own stems, as they are."""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from mixdata import measures
+from mixdata.errors import SongError
+from mixdata.params import Params
+from mixdata.recipes.registry import step
+from mixdata.recipes.work import Work
+from mixdata.separation.base import FOUR_STEMS, REST, checked_stems, stem_like
+
+MIXTURE = "mixture"
+
+
+class Stems(Params):
+    """`take` names the stems of every example, in their order; `[mixture]` takes the song's mix alone, as if it were a stem.
+
+    Stems of a song that are not listed are added to `other` where that is listed. A listed stem that a song has not is silent. A stem
+    sounds where its momentary loudness is within `relative_lu` of the mix's integrated loudness and above `floor_lufs`.
+    """
+
+    take: Annotated[list[str], Field(min_length=1, default_factory=lambda: [*FOUR_STEMS])]
+    relative_lu: Annotated[float, Field(gt=0, le=120)] = 35.0
+    floor_lufs: Annotated[float, Field(ge=-120, le=0)] = -55.0
+
+    @field_validator("take")
+    @classmethod
+    def _names(cls, take: list[str]) -> list[str]:
+        return take if take == [MIXTURE] else checked_stems(take)
+
+
+@step("stems", Stems, makes=("dry", "dry.active"), roles=lambda params, made: made | {"dry": list(params.take)})
+def stems(work: Work, params: Stems, label: str) -> None:
+    """Take the song's own stems as role `dry`; note which of them exist and when they sound."""
+    song = work.song
+    if not song.stems and params.take != [MIXTURE]:
+        hint = "use a corpus with stems, or `stems: {take: [mixture]}`"
+        raise SongError("no_stems", f"{song.title}: the song has a mixture only; {hint}")
+    taken = {name: np.zeros_like(work.mixture) for name in params.take}
+    found: dict[str, list[str]] = {name: [] for name in params.take}
+    if MIXTURE in taken:
+        taken[MIXTURE], found[MIXTURE] = work.mixture, [MIXTURE]
+    for name, track in song.stems.items():
+        home = name if name in taken else REST
+        if home in taken:
+            taken[home] = taken[home] + stem_like(track, work.mixture, work.sample_rate, f"{song.title}: stem {name!r}")[0]
+            found[home].append(name)
+    loudness = measures.integrated_loudness(work.mixture, work.sample_rate)
+    for name, audio in taken.items():
+        mask = measures.activity_mask(audio, work.sample_rate, loudness, params.relative_lu, params.floor_lufs)
+        work.activity[name] = mask
+    work.roles["dry"] = taken
+    work.active["dry"] = {name: bool(mask.any()) for name, mask in work.activity.items()}
+    if not any(work.active["dry"].values()):
+        raise SongError("no_active_stem", f"{song.title}: none of {', '.join(params.take)} sounds anywhere")
+    work.note(label, made_of=found, source=song.wet)
