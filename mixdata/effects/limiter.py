@@ -11,7 +11,6 @@ from mixdata.effects.kernels import kernel
 
 LINKS = ("max", "none")
 BLOCK = 1024
-_GRID = 1.5 * 2.0**16
 
 
 @effect
@@ -42,15 +41,17 @@ class Limiter(Effect):
         out = np.empty_like(audio)
         shape = (-1, audio.shape[-2] if self.link == "max" else 1, audio.shape[-1])
         ahead = round(self.lookahead_ms * sample_rate / 1000)
-        _limit(audio.reshape(shape), out.reshape(shape), amplitude(self.gain_db), float(bound), ahead, pole(self.release_ms, sample_rate))
+        grid = 1.5 * 2.0 ** (ahead + 1).bit_length()  # adding and subtracting it rounds to multiples of its last bit
+        fall = pole(self.release_ms, sample_rate)
+        _limit(audio.reshape(shape), out.reshape(shape), amplitude(self.gain_db), float(bound), ahead, fall, grid)
         return out
 
 
 @kernel
-def _limit(audio: Audio, out: Audio, drive: float, ceiling: float, ahead: int, fall: float) -> None:
+def _limit(audio: Audio, out: Audio, drive: float, ceiling: float, ahead: int, fall: float, grid: float) -> None:
     """Go through the detector's time, which is `ahead` of the audio.
 
-    The gains are put on a grid of 2^-36, on which the running sum of the mean is exact: no drift, however long the piece.
+    The gains are put on the finest grid on which the running sum of the mean is exact: no drift, however long the piece.
     """
     pieces, channels, frames = audio.shape
     window, block = ahead + 1, max(BLOCK, ahead)
@@ -78,7 +79,7 @@ def _limit(audio: Audio, out: Audio, drive: float, ceiling: float, ahead: int, f
             for i in range(size):
                 state = fall * state + (1 - fall) * least[i]
                 state = state if state < least[i] else least[i]
-                recent[i] = (state + _GRID) - _GRID
+                recent[i] = (state + grid) - grid
             for i in range(size):
                 total += recent[i] - steps[i]
                 gain[i] = total

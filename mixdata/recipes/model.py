@@ -149,6 +149,11 @@ class Recipe:
         """Return the roles whose stems sum to their mixture."""
         return [role for call in self.steps for role in call.step.sums(call.params)]
 
+    def warm_up(self) -> None:
+        """Do once what every worker would otherwise do at its start, such as compiling."""
+        for call in self.steps:
+            call.step.warm_up(call.params)
+
     @property
     def continuous(self) -> bool:
         """Whether the blocks of a song join without a seam: nothing is drawn or fitted per block."""

@@ -47,8 +47,8 @@ class Made:
 class Maker:
     """Makes pairs by the laws of `params` (of `pair_words.Effects`).
 
-    `responses` are the impulse responses (SHA-256) that may be drawn, `source` says whether the stems carry effects already. `counts` gathers
-    what was drawn and what was accepted.
+    `responses` are the impulse responses (SHA-256) that may be drawn, `source` says whether the stems carry effects already. `counts`
+    gathers what was drawn and what was accepted.
     """
 
     params: Any

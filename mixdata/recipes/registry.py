@@ -23,7 +23,7 @@ class Step:
     that were `made` before it; `sums(params)` names the roles whose stems sum to their `mixture`.
     `fingerprint(params)` adds what else decides the output (weights, impulse responses), `song_fingerprint(params, song)` what else
     it reads for one song; `pin(params)` writes such hashes into the parameters. `continuous(params)` says whether the blocks of a song
-    still join without a seam.
+    still join without a seam. `warm_up(params)` does once, before there are workers, what each would otherwise do at its start.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Step:
     roles: Callable[[Any, dict[str, list[str]]], dict[str, list[str]]] | None
     continuous: Callable[[Any], bool]
     sums: Callable[[Any], list[str]]
+    warm_up: Callable[[Any], None]
     summary: str
 
 
@@ -59,13 +60,14 @@ def step(
     roles: Callable[[Any, dict[str, list[str]]], dict[str, list[str]]] | None = None,
     continuous: Callable[[Any], bool] = lambda params: True,
     sums: Callable[[Any], list[str]] = lambda params: [],
+    warm_up: Callable[[Any], None] = lambda params: None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a step: `@step("gate", Gate)` above `def gate(work, params): …`."""
 
     def register(run: Callable[..., Any]) -> Callable[..., Any]:
         summary = (run.__doc__ or "").strip().splitlines()[0] if run.__doc__ else ""
         schema = TypeAdapter(params)
-        given = (needs, frozenset(makes), fingerprint, song_fingerprint, pin, roles, continuous, sums)
+        given = (needs, frozenset(makes), fingerprint, song_fingerprint, pin, roles, continuous, sums, warm_up)
         STEPS[name] = Step(name, run, schema, version, scope, *given, summary)
         return run
 

@@ -13,6 +13,7 @@ from mixdata import measures
 from mixdata.effects import EFFECTS, pairs
 from mixdata.effects.pairs import Pair, Rendered
 from mixdata.example import Example
+from mixdata.recipes.chain_words import WORDS, Setting
 from mixdata.recipes.pair_maker import MIXTURE, Made, Maker, Source, assemble
 from mixdata.recipes.pair_words import Effects
 from mixdata.recipes.registry import step
@@ -33,6 +34,16 @@ def _fingerprint(params: Any) -> str:
     return hashlib.sha256(json.dumps([versions, rooms], sort_keys=True).encode()).hexdigest()
 
 
+def _warm_up(params: Any) -> None:
+    """Compile every effect that can be drawn, for both kinds of floats, so that workers find the code where it is kept."""
+    random = np.random.Generator(np.random.Philox(0))
+    noise = random.normal(0, 0.1, (2, 4410))
+    for name in params.used_anywhere():
+        if name not in ("chain", "send", "convolution", "plugin"):
+            for kind in (np.float32, np.float64):
+                WORDS[name]().draw(random, Setting(-20.0))(noise.astype(kind), 44_100)
+
+
 def _roles(params: Any, made: dict[str, list[str]]) -> dict[str, list[str]]:
     stems = [*([MIXTURE] if params.mixture else []), *made["dry"]]
     if len(set(stems)) != len(stems):
@@ -49,6 +60,7 @@ def _roles(params: Any, made: dict[str, list[str]]) -> dict[str, list[str]]:
     fingerprint=_fingerprint,
     roles=_roles,
     continuous=lambda params: params.per == "song",
+    warm_up=_warm_up,
     sums=lambda params: ["input", "target"] if params.mixture else [],
 )
 def effects(work: Work, example: Example, params: Any, label: str) -> Iterator[Example]:
