@@ -26,6 +26,10 @@ class EffectError(UsageError, ValueError):
     """An effect's parameter out of its range, or audio that no effect can take. The message names it."""
 
 
+class RateError(EffectError):
+    """A parameter that audio at this sample rate cannot hold, such as a frequency above half of it."""
+
+
 class SongError(MixdataError):
     """One song cannot be used. `reason` is a short fixed word (for counting), the message is for people.
 

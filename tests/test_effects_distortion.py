@@ -8,7 +8,7 @@ import pytest
 from scipy import signal
 
 from mixdata.effects.bit_crush import BitCrush
-from mixdata.effects.distortion import AUTOMATIC, KINDS, Distortion
+from mixdata.effects.distortion import AUTOMATIC, KINDS, STAGES, Distortion, half_band
 from mixdata.errors import EffectError
 
 RATE = 44100
@@ -57,6 +57,19 @@ def test_the_automatic_factor_is_the_smallest_that_does(kind):
     factor = Distortion(kind=kind, drive_db=24).factor(RATE)
     assert factor == AUTOMATIC[kind]
     assert aliases_db(Distortion(kind=kind, drive_db=24, oversampling=factor // 2)) > -60
+
+
+@pytest.mark.parametrize("doubling, audible", [(1, 0.4535), (2, 0.25), (3, 0.125)])
+def test_filters_keep_what_is_audible_and_its_mirror_image_out(doubling, audible):
+    """`audible` is in parts of the doubled rate's half: 20 kHz of 44.1 first, then all that the rate before could hold."""
+    side = half_band(*STAGES[doubling - 1])
+    odd = np.concatenate([side[::-1], side])
+    whole = np.zeros(2 * len(odd) - 1)
+    whole[::2], whole[len(odd) - 1] = odd / 2, 0.5
+    w, response = signal.freqz(whole, worN=4096)
+    level = np.abs(response)
+    assert np.abs(level[w <= audible * np.pi] - 1).max() < 1e-4
+    assert level[w >= (1 - audible) * np.pi].max() < 10 ** (-80 / 20)
 
 
 def test_the_automatic_factor_grows_with_drive_and_falls_with_rate():

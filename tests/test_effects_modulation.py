@@ -199,7 +199,7 @@ def test_a_still_phaser_is_the_filter_of_its_stages(feedback):
 
 @pytest.mark.parametrize("stages, notches", [(4, 2), (6, 3), (8, 4)])
 def test_phaser_notches_lie_where_the_stages_turn_the_phase_by_half_a_turn(stages, notches):
-    """Each stage turns by -2 atan(tan(pi f / rate) / tan(pi fc / rate)); N of them by half a turn where that ratio is tan((2k + 1) pi / 2N)."""
+    """Each stage turns by -2 atan(tan(pi f / rate) / tan(pi fc / rate)); N of them by half a turn at tan((2k + 1) pi / 2N)."""
     centre, frames = 1000, 1 << 16
     audio = np.zeros((1, frames))
     audio[0, 0] = 1

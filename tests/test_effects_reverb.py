@@ -84,6 +84,7 @@ def test_delays_are_scaled_to_the_rate_and_rounded_down(rate, first):
     assert np.flatnonzero(out[0])[0] == first
     assert np.flatnonzero(out[1])[0] == (1116 + 23) * rate // 44100
     assert Reverb(mix=1).arrival_frames(rate) == first
+    assert Reverb(mix=0.99).arrival_frames(rate) == 0
 
 
 @pytest.mark.parametrize("room, t20, t30", [(0.0, 0.632, 0.639), (0.5, 1.285, 1.301), (0.8, 2.830, 2.865)])

@@ -17,7 +17,7 @@ from mixdata.example import Example
 from mixdata.progress import Progress
 from mixdata.recipes.model import Recipe, load_recipe
 from mixdata.recipes.pair_maker import MIXTURE, assemble
-from mixdata.recipes.steps.effects import replay
+from mixdata.recipes.steps.effects import opened_responses, replay
 from mixdata.shards.format import encode
 from mixdata.shards.reader import Dataset, open_dataset
 from mixdata.shards.verify import Problem
@@ -43,6 +43,9 @@ def replay_examples(
         raise UsageError(f"the number of examples to replay must be at least 1, got {count}")
     dataset = open_dataset(path)
     recipe = load_recipe(dataset.path / "recipe.yaml", settings)
+    for call in recipe.steps:
+        if call.step.name == "effects" and call.params.impulse_responses is not None:
+            opened_responses(call.params.impulse_responses)
     examples = dataset.examples
     places = np.sort(rng.stream(seed, "replay").permutation(len(examples))[:count])
     chosen = examples.iloc[places]

@@ -1,6 +1,7 @@
 """Build one shard: a pure function of its songs and the recipe."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mixdata import measures
 from mixdata.builder.plan import PlannedShard
 from mixdata.builder.survey import Place, PlannedSong, song_row
 from mixdata.errors import SongError
@@ -88,6 +90,15 @@ def cut_song(planned: PlannedSong, recipe: Recipe, cache_dir: Path | None, secon
     return work
 
 
+def _measure(example: Example) -> None:
+    """Complete the loudness of every member by what no step has measured yet."""
+    for role, stem, audio in example.members():
+        known = example.loudness.setdefault(role, {})
+        if stem not in known:
+            known[stem] = measures.integrated_loudness(audio, example.sample_rate) if audio.any() else -math.inf
+    example.loudness = {role: {stem: example.loudness[role][stem] for stem in stems} for role, stems in example.roles.items()}
+
+
 def _attempt(planned: PlannedSong, recipe: Recipe, job: Job) -> tuple[dict[str, Any], list[Example]]:
     """Return the song's row for songs.parquet and its examples; none where it cannot be used."""
     song, place = planned.song, planned.place
@@ -110,6 +121,8 @@ def _finish(work: Work, planned: PlannedSong, recipe: Recipe) -> None:
     codec = recipe.header.output.codec
     peaks = [max(float(np.abs(audio).max(initial=0)) for _, _, audio in example.members()) for example in work.examples]
     about = planned.about() | {"measures": work.measures, "warnings": work.warnings}
+    for example in work.examples:
+        _measure(example)
     for example, peak in zip(work.examples, peaks, strict=True):
         example.scale = headroom_scale(max(peaks) if recipe.continuous else peak, codec)
         record = {

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from mixdata.errors import EffectError
+from mixdata.errors import EffectError, RateError
 from mixdata.text import nearest
 
 Audio = np.ndarray
@@ -63,6 +63,7 @@ class Effect(Parameters):
     `version`: raise it when the output changes; it goes into the identity of what was built.
     `level_only`: the effect only changes level or polarity, so whether it is present is judged without matching levels.
     `rings`: a linear-phase filter inside rings before the arrival of a sound, too, so arrival is judged by the peak.
+    `streams`: a beginning of the audio gives the same beginning of the output (but for the last 0.15 s: look-ahead).
     `lanes`: `process` takes `(pieces, channels, frames)` as well and treats each piece as if it were alone.
     `neutral`: parameters with which the effect does nothing at all.
     """
@@ -71,6 +72,7 @@ class Effect(Parameters):
     version: ClassVar[int] = 1
     level_only: ClassVar[bool] = False
     rings: ClassVar[bool] = False
+    streams: ClassVar[bool] = True
     lanes: ClassVar[bool] = False
     neutral: ClassVar[dict[str, Any] | None] = None
 
@@ -137,9 +139,9 @@ def checked_audio(audio: Audio) -> Audio:
 
 
 def refuse_above_nyquist(where: str, frequency_hz: float, sample_rate: int) -> None:
-    """Raise `EffectError` for a frequency that this rate cannot hold."""
+    """Raise `RateError` for a frequency that this rate cannot hold."""
     if not frequency_hz < sample_rate / 2:
-        raise EffectError(f"{where} is {frequency_hz:g} Hz; audio at {sample_rate} Hz holds only what is under {sample_rate / 2:g} Hz")
+        raise RateError(f"{where} is {frequency_hz:g} Hz; audio at {sample_rate} Hz holds only what is under {sample_rate / 2:g} Hz")
 
 
 def amplitude(db: float) -> float:

@@ -25,10 +25,10 @@ class Convolution(Effect):
     """The sound of a real room (plate, spring): convolution with its measured impulse response.
 
     `impulse_response` is the SHA-256 of a file in a folder opened by `ImpulseResponses.open`; "" is none, which changes nothing.
-    The response starts with its direct sound: the first sample within 20 dB of the peak (ISO 3382-1:2009, 5.3.3, starts the decay there;
-    compared by Defrance, Daudet and Polack, JASA 124(4), EL248, 2008), so the effect does not delay. It is resampled by soxr, ended by
+    The response starts with its direct sound: the first sample within 20 dB of the peak (the threshold of ISO 3382-1:2009; Defrance,
+    Daudet and Polack, JASA 124(4), EL248, 2008, compare it with others), so the effect does not delay. It is resampled by soxr, ended by
     a fade of 10 ms after `length_s`, and scaled to unit energy (mean of its channels): white noise comes back as loud as it was.
-    The output is (1 - mix) times the input and mix times the reverb, which begins `predelay_ms` later.
+    The output is (1 - mix) times the input and mix times the reverb, which begins `predelay_ms` later and is cut at the end of the audio.
 
     A mono response is put on every channel; of a response with more channels the first two go to channels 0, 2, … and 1, 3, ….
     Convolution is done by FFT in equal parts (Gardner, "Efficient Convolution without Input-Output Delay", JAES 43(3), 1995, section 2).
@@ -71,13 +71,19 @@ def onset(response: Audio) -> int:
 
 def prepared(response: Audio, from_rate: int, sample_rate: int, length_s: float) -> Audio:
     """Return a response from its direct sound on, at this rate, cut and scaled to unit energy."""
-    response = resample(response[:2, onset(response) :], from_rate, sample_rate).astype(np.float64)
+    response = response[:2, onset(response) :]
+    least = from_rate // sample_rate + 2  # what gives a frame at this rate, and what soxr takes
+    response = np.pad(response, ((0, 0), (0, max(least - response.shape[1], 0))))
+    response = resample(response, from_rate, sample_rate).astype(np.float64)
     frames = max(round(length_s * sample_rate), 1)
     if response.shape[1] > frames:
         fade = min(round(FADE_MS * sample_rate / 1000), frames)
         response = response[:, :frames].copy()
         response[:, frames - fade :] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade + 1) / (fade + 1))
-    return response / np.sqrt(np.square(response).sum() / len(response))
+    energy = np.square(response).sum() / len(response)
+    if not energy:
+        raise EffectError(f"convolution.impulse_response: at {sample_rate} Hz nothing is left of a response of {from_rate} Hz")
+    return response / np.sqrt(energy)
 
 
 @lru_cache(maxsize=16)
@@ -114,7 +120,7 @@ def convolve(audio: Audio, spectra: Audio, dry: float, wet: float) -> Audio:
             pieces = scipy.fft.irfft(products, 2 * BLOCK)
             pieces[0, :BLOCK] += tail
             pieces[1:, :BLOCK] += pieces[:-1, BLOCK:]
-            tail = pieces[count - 1, BLOCK:]
+            tail = pieces[-1, BLOCK:]
             result = pieces[:, :BLOCK] * kind(wet)
             if dry:
                 result += source * kind(dry)

@@ -28,7 +28,7 @@ TANH = (
     (0.9999999999833288, 0.14117772934236952, 0.004450746002485213, 4.291792479150015e-05, 1.149369715363896e-07, 3.915599224683526e-11),
     (1.0, 0.4745110624843424, 0.02928776719456318, 0.0005056189906576659, 2.6641326622445923e-06, 3.0923069401931186e-09),
 )
-"""tanh(v) / v as a ratio of polynomials in v^2 (own least-squares fit), true to 2e-11 up to TANH_END, from where on it is 1 to 1e-7; one for every machine."""
+"""tanh(v) / v as a ratio of polynomials in v^2 (own least-squares fit): true to 2e-11 up to TANH_END, where tanh is 1 to within 1e-7."""
 DC_HZ = 10.0
 
 

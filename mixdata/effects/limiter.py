@@ -36,7 +36,7 @@ class Limiter(Effect):
     def process(self, audio: Audio, sample_rate: int) -> Audio:
         ceiling = amplitude(self.ceiling_db)
         bound = audio.dtype.type(ceiling)
-        if bound > ceiling:
+        if float(bound) > ceiling:
             bound = np.nextafter(bound, audio.dtype.type(0))
         out = np.empty_like(audio)
         shape = (-1, audio.shape[-2] if self.link == "max" else 1, audio.shape[-1])

@@ -19,7 +19,7 @@ MPEG25 = (8, 16, 24, 32, 40, 48, 56, 64)
 BIT_RATES = dict.fromkeys((8000, 11025, 12000), MPEG25) | dict.fromkeys((16000, 22050, 24000), MPEG2)
 BIT_RATES |= dict.fromkeys((32000, 44100, 48000), MPEG1)
 DELAY = 576 + 529  # frames, of LAME's encoder and of any decoder
-FLUSH = 1152  # frames of silence after the audio: the last of it would not come out otherwise
+SHORTEST = 256  # frames to which audio is padded, so that some are left at any rate
 QUALITY = 3  # of LAME's 0 (slow) to 9; what the program `lame` uses
 FULL_SCALE = 32767
 
@@ -36,6 +36,7 @@ class LossyCodec(Effect):
     """
 
     rings: ClassVar[bool] = True
+    streams: ClassVar[bool] = False
 
     bitrate_kbps: int = parameter(128, low=8, high=320, draw={"choice": [64, 96, 128, 160, 192, 256, 320]})
 
@@ -63,7 +64,8 @@ class LossyCodec(Effect):
 
     def _coded(self, audio: Audio, sample_rate: int) -> Audio:
         rate = coded_rate(sample_rate)
-        source = resample(audio, sample_rate, rate)
+        padded = np.pad(audio, ((0, 0), (0, max(SHORTEST - audio.shape[1], 0))))
+        source = resample(padded, sample_rate, rate)
         peak = max(float(np.abs(source).max()), 1.0)
         decoded = decode(encode(source / np.float32(peak), rate, self.bitrate_kbps))[:, DELAY : DELAY + source.shape[1]]
         decoded = resample(decoded * np.float32(peak / lame_gain(self.bitrate_kbps)), rate, sample_rate)[:, : audio.shape[1]]
@@ -92,9 +94,8 @@ def encode(audio: Audio, sample_rate: int, bitrate_kbps: int) -> bytes:
     encoder.set_out_sample_rate(sample_rate)
     encoder.set_bit_rate(bitrate_kbps)
     encoder.set_quality(QUALITY)
-    codes = np.zeros((audio.shape[1] + FLUSH, len(audio)), "<i2")
-    codes[: audio.shape[1]] = np.rint(audio.T * np.float32(FULL_SCALE))
-    return bytes(encoder.encode(codes.tobytes())) + bytes(encoder.flush())
+    codes = np.rint(audio.T * np.float32(FULL_SCALE)).astype("<i2")
+    return bytes(encoder.encode(codes.tobytes())) + bytes(encoder.flush())  # it adds at least 576 frames, so the last ones come out
 
 
 def decode(mp3: bytes) -> Audio:

@@ -26,7 +26,7 @@ class NoiseReverb(Effect):
     The decays are times to -60 dB: `low_decay_s` up to the octave of 250 Hz, `mid_decay_s` in that of 1 kHz, `high_decay_s` from that
     of 4 kHz on, and the geometric means in between. So are the gains, which say how loud a band begins compared with 1 kHz (in between: the
     mean of the decibels). The noise is fixed by `noise_seed`, and another one for each channel. It has unit energy and begins
-    `predelay_ms` late; the output is (1 - mix) times the input and mix times the reverb.
+    `predelay_ms` late; the output is (1 - mix) times the input and mix times the reverb, cut at the end of the audio.
     """
 
     neutral: ClassVar[dict[str, float]] = {"mix": 0.0}

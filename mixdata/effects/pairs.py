@@ -5,7 +5,7 @@ and from the source audio; `render_checked` also says what is wrong with them. R
 renders to the same bits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -21,7 +21,8 @@ Match = Literal["none", "input_to_target", "both_to_lufs"]
 
 MOST_GAIN_DB = 60.0  # up or down, of any levelling: what would need more is no audio to level
 LEVEL_TOLERANCE = 0.1  # LU
-IMPULSE_PLACE, IMPULSE_FRAMES = 5040, 9600  # 5040 is a multiple of most hold lengths
+IMPULSE_PLACE, IMPULSE_FRAMES = 2520, 3200  # 2520 is a multiple of all hold lengths up to 10 frames
+BEGINNING, GUARD = 2.5, 0.15  # seconds: what presence is first looked for in, and how far the future can reach back
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,15 @@ class Pair:
 
 @dataclass
 class Rendered:
-    """A pair's audio, without the pre-roll, and the gains in dB that were measured on the way (they go into the record)."""
+    """A pair's audio, without the pre-roll, and the gains in dB that were measured on the way (they go into the record).
+
+    `loudness` is that of input and target, LUFS, where it was measured.
+    """
 
     input: Audio
     target: Audio
     gains: dict[str, Any] = field(default_factory=dict)
+    loudness: dict[str, float] = field(default_factory=dict)
 
 
 def render(pair: Pair, source: Audio, sample_rate: int, pre_roll: int = 0, gains: dict[str, Any] | None = None) -> Rendered:
@@ -95,6 +100,9 @@ def render_checked(
     bypassed the chain is not the source); `absent` (an effect cannot be measured: the audio with and without it, levels matched, differs by
     less than `difference_db` or their multi-resolution STFT distance is under `stft`; effects that change nothing but level or
     polarity are judged by the difference alone, levels not matched); `level` (what `match` promises is not so).
+
+    Presence is looked for in the first seconds, which count as if nothing changed in the rest, and only where that is not enough in
+    the whole: so the numbers that are returned are lower bounds.
     """
     traces = _traces(pair, source, sample_rate, pre_roll, {})
     rendered = _finished(pair, traces, sample_rate, pre_roll, {})
@@ -103,15 +111,21 @@ def render_checked(
             return rendered, "nonfinite", []
         if not audio.any():
             return rendered, "silent", []
-    if any(arrival(link.effect, sample_rate) != 0 for link in pair.links):
+    if any(is_shifted(link.effect, sample_rate) for link in pair.links):
         return rendered, "shifted", []
     if not _nulls(pair, source, sample_rate, pre_roll):
         return rendered, "not_null", []
-    presence = _presence(pair, rendered, traces, sample_rate, pre_roll)
-    for link, found in zip(pair.links, presence, strict=True):
-        if found["difference_db"] < difference_db or (not link.effect.level_only and found["stft"] < stft):
+    presence = []
+    for link, found in _presence(pair, rendered, traces, sample_rate, pre_roll, difference_db, stft):
+        presence.append(found)
+        if not _is_present(link, found, difference_db, stft):
             return rendered, "absent", presence
     return rendered, None if _level_holds(pair, rendered, sample_rate) else "level", presence
+
+
+def is_shifted(effect: Effect, sample_rate: int) -> bool:
+    """Whether an effect moves sound in time by more than it sways."""
+    return abs(arrival(effect, sample_rate)) > _sway(effect, sample_rate)
 
 
 def arrival(effect: Effect, sample_rate: int) -> int:
@@ -127,6 +141,10 @@ def arrival(effect: Effect, sample_rate: int) -> int:
         return 0
     first = int(np.argmax(out)) if _rings(effect) else int(np.argmax(out > 1e-9 * largest))
     return first - IMPULSE_PLACE
+
+
+def _sway(effect: Effect, sample_rate: int) -> int:
+    return effect.sway_frames(sample_rate) + sum(_sway(inner, sample_rate) for inner in getattr(effect, "effects", ()))
 
 
 def _rings(effect: Effect) -> bool:
@@ -172,9 +190,10 @@ def _run(pair: Pair, begun: _Trace, links: Sequence[Link], sample_rate: int, pre
 
 def _finished(pair: Pair, traces: dict[str, _Trace], sample_rate: int, pre_roll: int, gains: dict[str, Any]) -> Rendered:
     outs = {role: _after(trace, pre_roll) for role, trace in traces.items()}
-    match = gains.get("match") or _match_gains(pair, outs, sample_rate)
+    match, loudness = (gains["match"], {}) if "match" in gains else _match_gains(pair, outs, sample_rate)
+    known = {role: lufs for role, lufs in loudness.items() if match[role] == 0}
     outs = {role: _times(audio, match[role]) for role, audio in outs.items()}
-    return Rendered(outs["input"], outs["target"], {role: trace.stages for role, trace in traces.items()} | {"match": match})
+    return Rendered(outs["input"], outs["target"], {role: trace.stages for role, trace in traces.items()} | {"match": match}, known)
 
 
 def _after(trace: _Trace, pre_roll: int) -> Audio:
@@ -183,19 +202,23 @@ def _after(trace: _Trace, pre_roll: int) -> Audio:
 
 def level_gain(audio: Audio, sample_rate: int, lufs: float) -> float:
     """Return the gain in dB that brings audio to a loudness; 0 for silence, never more than 60 dB up or down."""
-    loudness = integrated_loudness(audio, sample_rate)
-    return float(np.clip(lufs - loudness, -MOST_GAIN_DB, MOST_GAIN_DB)) if np.isfinite(loudness) else 0.0
+    return _gain(integrated_loudness(audio, sample_rate), lufs)
 
 
-def _match_gains(pair: Pair, outs: dict[str, Audio], sample_rate: int) -> dict[str, float]:
+def _gain(loudness: float, lufs: float) -> float:
+    return float(np.clip(lufs - loudness, -MOST_GAIN_DB, MOST_GAIN_DB)) if np.isfinite(loudness) and np.isfinite(lufs) else 0.0
+
+
+def _match_gains(pair: Pair, outs: dict[str, Audio], sample_rate: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the gains that `match` asks for, and the loudness before them as far as it had to be measured."""
     if pair.match == "none":
-        return {"input": 0.0, "target": 0.0}
+        return {"input": 0.0, "target": 0.0}, {}
+    if pair.match == "both_to_lufs" and pair.match_lufs is None:
+        raise EffectError("match both_to_lufs needs match_lufs")
+    loudness = {role: integrated_loudness(audio, sample_rate) for role, audio in outs.items()}
     if pair.match == "both_to_lufs":
-        if pair.match_lufs is None:
-            raise EffectError("match both_to_lufs needs match_lufs")
-        return {role: level_gain(audio, sample_rate, pair.match_lufs) for role, audio in outs.items()}
-    loudness = integrated_loudness(outs["target"], sample_rate)
-    return {"input": level_gain(outs["input"], sample_rate, loudness) if np.isfinite(loudness) else 0.0, "target": 0.0}
+        return {role: _gain(each, pair.match_lufs or 0.0) for role, each in loudness.items()}, loudness
+    return {"input": _gain(loudness["input"], loudness["target"]), "target": 0.0}, loudness
 
 
 def _times(audio: Audio, gain_db: float) -> Audio:
@@ -209,36 +232,74 @@ def _nulls(pair: Pair, source: Audio, sample_rate: int, pre_roll: int) -> bool:
     return np.array_equal(bare.input, dry) and np.array_equal(bare.target, dry)
 
 
-def _presence(pair: Pair, rendered: Rendered, traces: dict[str, _Trace], sample_rate: int, pre_roll: int) -> list[dict[str, float]]:
-    """Return for each link how much the input (of a kept effect: the target) changes when that effect alone is left out."""
-    spectra: dict[str, Spectra] = {}
-    found = []
+def _presence(
+    pair: Pair, rendered: Rendered, traces: dict[str, _Trace], sample_rate: int, pre_roll: int, difference_db: float, stft: float
+) -> Iterator[tuple[Link, dict[str, float]]]:
+    """Yield for each link how much the input (of a kept effect: the target) changes when that effect alone is left out."""
+    frames = rendered.input.shape[1]
+    beginning = round(BEGINNING * sample_rate)
+    streams = pair.each_lufs is None and all(link.effect.streams for link in pair.links) and frames >= 2 * beginning
+    spectra: dict[tuple[str, int], Spectra] = {}
     for link in pair.links:
         role = "input" if link.removed else "target"
-        out, trace = getattr(rendered, role), traces[role]
-        if not link.effect.level_only and role not in spectra:
-            spectra[role] = Spectra(out)
-        others = [other for other in trace.links if other is not link]
-        left = _after(_run(pair, _common(trace, others), others, sample_rate, pre_roll, None), pre_roll)
-        if link.effect.level_only:  # what is done to levels at the end may undo all that such an effect does
+        found: dict[str, float] = {}
+        if streams and not (link.effect.level_only and pair.match != "none"):
+            found = _change(link, rendered, traces, role, pre_roll, beginning, pair, sample_rate, spectra)
+        if not found or not _is_present(link, found, difference_db, stft):
+            found = _change(link, rendered, traces, role, pre_roll, frames, pair, sample_rate, spectra)
+        yield link, found
+
+
+def _change(
+    link: Link,
+    rendered: Rendered,
+    traces: dict[str, _Trace],
+    role: str,
+    pre_roll: int,
+    frames: int,
+    pair: Pair,
+    sample_rate: int,
+    spectra: dict[tuple[str, int], Spectra],
+) -> dict[str, float]:
+    """Return how much the first `frames` of a role change when a link is left out, in relation to the whole."""
+    out, trace = getattr(rendered, role), traces[role]
+    whole = out.shape[1]
+    others = [other for other in trace.links if other is not link]
+    begun = _common(trace, others)
+    begun.signals = [signal[:, : pre_roll + frames] for signal in begun.signals[-1:]]
+    left = _after(_run(pair, begun, others, sample_rate, pre_roll, None), pre_roll)
+    if frames < whole:
+        frames -= round(GUARD * sample_rate)
+        left = np.ascontiguousarray(left[:, :frames])
+    part = np.ascontiguousarray(out[:, :frames])
+    if link.effect.level_only:  # what is done to levels at the end may undo all that such an effect does
+        if pair.match != "none":
             outs = {"input": rendered.input, "target": rendered.target, role: left}
-            left = _times(left, _match_gains(pair, outs, sample_rate)[role])
-            found.append({"difference_db": _difference_db(out, left), "stft": 0.0})
-            continue
-        power = float(np.vdot(left, left))
-        matched = left * left.dtype.type(np.vdot(left, out) / power if power else 1.0)  # one gain for all channels: panning stays a change
-        found.append({"difference_db": _difference_db(out, matched), "stft": spectra[role].distance(Spectra(matched))})
-    return found
+            left = _times(left, _match_gains(pair, outs, sample_rate)[0][role])
+        return {"difference_db": _difference_db(part, left, out), "stft": 0.0}
+    power = float(np.vdot(left, left))
+    matched = left * left.dtype.type(np.vdot(left, part) / power if power else 1.0)  # one gain for all channels: panning stays a change
+    if (role, frames) not in spectra:
+        spectra[role, frames] = Spectra(part)
+    distance = spectra[role, frames].distance(Spectra(matched)) * frames / whole
+    return {"difference_db": _difference_db(part, matched, out), "stft": distance}
 
 
-def _difference_db(audio: Audio, other: Audio) -> float:
-    ratio = float(np.linalg.norm(audio - other)) / max(float(np.linalg.norm(audio)), 1e-30)
+def _is_present(link: Link, found: dict[str, float], difference_db: float, stft: float) -> bool:
+    return found["difference_db"] >= difference_db and (link.effect.level_only or found["stft"] >= stft)  # NaN is absent, too
+
+
+def _difference_db(audio: Audio, other: Audio, whole: Audio) -> float:
+    ratio = float(np.linalg.norm(audio - other)) / max(float(np.linalg.norm(whole)), 1e-30)
     return 20 * float(np.log10(max(ratio, 1e-15)))
 
 
 def _level_holds(pair: Pair, rendered: Rendered, sample_rate: int) -> bool:
+    """Whether the levels are those that `match` promises. Measures what was not measured on the way."""
+    for role in ("input", "target"):
+        if role not in rendered.loudness:
+            rendered.loudness[role] = integrated_loudness(getattr(rendered, role), sample_rate)
     if pair.match == "none":
         return True
-    levels = {role: integrated_loudness(getattr(rendered, role), sample_rate) for role in ("input", "target")}
-    wanted = pair.match_lufs if pair.match == "both_to_lufs" else levels["target"]
-    return all(abs(level - (wanted or 0.0)) <= LEVEL_TOLERANCE for level in levels.values())
+    wanted = pair.match_lufs if pair.match == "both_to_lufs" else rendered.loudness["target"]
+    return all(abs(level - (wanted or 0.0)) <= LEVEL_TOLERANCE for level in rendered.loudness.values())

@@ -14,7 +14,7 @@ SPREAD = 23  # frames more on the right
 INPUT_GAIN, WET_GAIN = 0.015, 1.5
 ROOM_SCALE, ROOM_OFFSET, DAMPING_SCALE = 0.28, 0.7, 0.4
 ALL_PASS_FEEDBACK = 0.5
-SHORTEST_BLOCK = 2048
+BLOCK = 8192  # frames between two looks for what is tiny, at most; at low rates fewer
 TINY = 1e-20  # what is smaller in a delay line becomes 0, so that no tail ends in slow denormal numbers
 
 
@@ -24,7 +24,7 @@ class Reverb(Effect):
     """Freeverb: eight damped combs in parallel, then four all-passes in series, for each channel.
 
     Jezar at Dreampoint, Freeverb, public domain, 2000, after Schroeder, "Natural Sounding Artificial Reverberation", JAES 10(3), 1962.
-    The delays are scaled to the sample rate and rounded down, as in JUCE. There is no freeze.
+    The delays are scaled to the sample rate and rounded down, as in JUCE. There is no freeze. The tail is cut where the audio ends.
 
     `room` sets the feedback of the combs to 0.28 room + 0.7 (for 0.5, a decay of about 1.3 s), `damping` the share 0.4 damping of the last
     value in their low-pass. The output is (1 - mix) times the input and 1.5 mix times the reverb, which hears 0.015 times the sum of both
@@ -80,11 +80,12 @@ def _freeverb(source, combs, passes, feedback, keep, damping, half, tiny, out): 
     """Fill out (channels, n) from source (n,).
 
     A delay line is a row that holds the past and one block, so that the frames of a block lie in one piece; after each block the past
-    is moved to the front. Inside, it goes in chunks no longer than the shortest delay: what is read in a chunk was written before it.
+    is moved to the front. Inside, it goes in chunks no longer than the shortest delay: what a chunk reads does not overlap what it
+    writes, so the compiler may take many frames at once.
     """
     channels = len(combs)
     past, short_past = combs.max(), passes.max()
-    block, chunk = max(SHORTEST_BLOCK, past), passes.min()
+    block, chunk = max(min(5 * past, BLOCK), past), passes.min()
     lines = np.zeros((channels, combs.shape[1], past + block), source.dtype)
     short_lines = np.zeros((channels, passes.shape[1], short_past + block), source.dtype)
     states = np.zeros((channels, combs.shape[1]), source.dtype)
@@ -98,9 +99,9 @@ def _freeverb(source, combs, passes, feedback, keep, damping, half, tiny, out): 
                 for stage in range(passes.shape[1]):
                     _all_pass(values, short_lines[channel, stage], short_past + at, passes[channel, stage], half)
             for line in lines[channel]:
-                _move(line, block, past, tiny)
+                _move(line[block : block + past], line[:past], tiny)
             for line in short_lines[channel]:
-                _move(line, block, short_past, tiny)
+                _move(line[block : block + short_past], line[:short_past], tiny)
 
 
 @kernel
@@ -145,11 +146,11 @@ def _all_pass(values, line, at, delay, half):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _move(line, block, past, tiny):  # type: ignore[no-untyped-def]
-    """Move the past to the front."""
-    for i in range(past):
-        value = line[block + i]
-        line[i] = value if abs(value) > tiny else value * 0
+def _move(last, front, tiny):  # type: ignore[no-untyped-def]
+    """Copy the last values to the front, without the tiny ones."""
+    for i in range(len(front)):
+        value = last[i]
+        front[i] = value if abs(value) > tiny else value - value
 
 
 @kernel

@@ -21,10 +21,10 @@ class TransientShaper(Effect):
     """Make attacks louder or softer by up to `attack_db`, and what follows them by up to `sustain_db`, whatever their level.
 
     The principle is the difference of two envelopes (SPL's Transient Designer, "Differential Envelope Technology"); the constants and the
-    law are this project's own. All envelopes follow the largest magnitude of the channels, rising and falling with one pole each. A fast
-    one (1 ms up) over a slow one (20 ms up), both 30 ms down, shows attacks; a slow one (300 ms down) over a fast one (30 ms down), both
-    1 ms up, shows what follows them. Each ratio, in dB between 0 and 12, divided by 12, is how much of `attack_db` or `sustain_db` is
-    applied. Levels far below -120 dBFS count as silence, and every piece starts as after silence.
+    law are this project's own. All envelopes follow the largest magnitude of the channels with one pole. Attacks show in a fast one (1 ms
+    up) over a slow one (20 ms up), both 30 ms down; what follows them in a slow one (300 ms down) over a fast one (30 ms down), both up at
+    once. Each ratio, in dB between 0 and 12, divided by 12, is how much of `attack_db` or `sustain_db` is applied. Levels far below
+    -120 dBFS count as silence, and every piece starts as after silence.
     """
 
     lanes: ClassVar[bool] = True
@@ -46,7 +46,7 @@ class TransientShaper(Effect):
 @kernel
 def _envelope_ratios(audio: Audio, poles: Audio, attack: Audio, sustain: Audio) -> None:
     up, slow_up, down, slow_down = poles[0], poles[1], poles[2], poles[3]
-    fast, slow, long = FLOOR, FLOOR, FLOOR
+    fast, slow, short, long = FLOOR, FLOOR, FLOOR, FLOOR
     for i in range(audio.shape[1]):
         level = 0.0
         for channel in range(audio.shape[0]):
@@ -54,5 +54,6 @@ def _envelope_ratios(audio: Audio, poles: Audio, attack: Audio, sustain: Audio) 
         level += FLOOR  # envelopes of silence rest here, far from denormal numbers
         fast = level + (up if level > fast else down) * (fast - level)
         slow = level + (slow_up if level > slow else down) * (slow - level)
-        long = level + (up if level > long else slow_down) * (long - level)
-        attack[i], sustain[i] = fast / slow, long / fast
+        short = max(level, level + down * (short - level))
+        long = max(level, level + slow_down * (long - level))
+        attack[i], sustain[i] = fast / slow, long / short

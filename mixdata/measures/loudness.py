@@ -3,17 +3,17 @@
 Channels are weighted by their number: 1 to 3 as L R C, 5 as L R C Ls Rs, 6 as L R C LFE Ls Rs. Windows have their
 length to the nearest sample; a last, incomplete window is not used. Audio shorter than one window counts as if
 silence followed it, which is what a meter would show; so nothing here raises for being short. Silence is -inf.
-Everything is computed in float64, in chunks: memory does not grow with the length.
+Everything is computed in float64, in one pass that keeps nothing but the energy at the windows' ends.
 """
 
 import math
 from functools import cache
 
 import numpy as np
-from scipy.signal import sosfilt
 
 from mixdata.errors import UsageError
-from mixdata.measures.levels import CHUNK, check, to_db
+from mixdata.kernels import kernel
+from mixdata.measures.levels import check, to_db
 
 WEIGHTS = {1: (1.0,), 2: (1.0, 1.0), 3: (1.0, 1.0, 1.0), 5: (1.0, 1.0, 1.0, 1.41, 1.41), 6: (1.0, 1.0, 1.0, 0.0, 1.41, 1.41)}
 OFFSET = -0.691  # cancels the K-weighting's gain at 997 Hz
@@ -131,22 +131,40 @@ def _window_powers(audio: np.ndarray, sample_rate: int, window_seconds: float, h
 
 def _cumulative_energy(audio: np.ndarray, sample_rate: int, frames: np.ndarray) -> np.ndarray:
     """Weighted energy of all samples before each of `frames`."""
-    sections = k_weighting(sample_rate)
-    weights = np.array(WEIGHTS[audio.shape[0]])
-    state = np.zeros((len(sections), audio.shape[0], 2))
-    energy = np.zeros(len(frames))
-    total = 0.0
-    for start in range(0, audio.shape[1], CHUNK):
-        chunk = audio[:, start : start + CHUNK].astype(np.float64)
-        if not state.any() and not chunk.any():
-            running = np.full(chunk.shape[1], total)
-        else:
-            weighted, state = sosfilt(sections, chunk, axis=-1, zi=state)
-            running = total + np.cumsum(np.einsum("c,cn->n", weights, np.square(weighted)))  # no BLAS: its threads spin on busy cores
-        state[np.abs(state) < 1e-30] = 0.0  # in silence the filter's tail would become subnormal, twenty times slower
-        here = (frames > start) & (frames <= start + len(running))
-        energy[here] = running[frames[here] - start - 1]
-        total = float(running[-1])
+    edges, places = np.unique(frames, return_inverse=True)
+    energy = np.zeros(len(edges))
+    audio = np.ascontiguousarray(audio, None if audio.dtype in (np.float32, np.float64) else np.float64)
+    weights = WEIGHTS[audio.shape[0]]
+    for first in range(0, audio.shape[0], 2):  # two recursions side by side keep the processor busier than one
+        second = min(first + 1, audio.shape[0] - 1)
+        weight = weights[second] if second > first else 0.0
+        energy += _pair_energy(audio[first], audio[second], k_weighting(sample_rate), weights[first], weight, edges)
+    return energy[places]
+
+
+@kernel
+def _pair_energy(left, right, sections, left_weight, right_weight, edges):  # type: ignore[no-untyped-def]
+    """K-weight two channels and return their weighted energy before each of the edges. Filters in transposed direct form II."""
+    b0, b1, b2, _, a1, a2 = sections[0]
+    d0, d1, d2, _, c1, c2 = sections[1]
+    energy = np.zeros(len(edges))
+    p1 = p2 = q1 = q2 = r1 = r2 = s1 = s2 = total = 0.0
+    start = 0
+    for number in range(len(edges)):
+        stop = edges[number]
+        for n in range(start, stop):
+            x, u = float(left[n]), float(right[n])
+            y, v = b0 * x + p1, b0 * u + q1
+            p1, q1 = b1 * x - a1 * y + p2, b1 * u - a1 * v + q2
+            p2, q2 = b2 * x - a2 * y, b2 * u - a2 * v
+            z, w = d0 * y + r1, d0 * v + s1
+            r1, s1 = d1 * y - c1 * z + r2, d1 * v - c1 * w + s2
+            r2, s2 = d2 * y - c2 * z, d2 * v - c2 * w
+            total += left_weight * z * z + right_weight * w * w
+        if abs(p1) + abs(p2) + abs(q1) + abs(q2) + abs(r1) + abs(r2) + abs(s1) + abs(s2) < 1e-30:
+            p1 = p2 = q1 = q2 = r1 = r2 = s1 = s2 = 0.0  # in silence the tail would become subnormal, twenty times slower
+        start = stop
+        energy[number] = total
     return energy
 
 

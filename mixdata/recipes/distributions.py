@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from mixdata.params import Params
 
 TAILS = 4  # standard deviations
+LEAST_WEIGHT, MOST_WEIGHT = 1e-9, 1e9
 
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
@@ -56,7 +57,8 @@ class LogUniform(_Range):
     loguniform: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)]
 
     def draw(self, rng: np.random.Generator) -> float:
-        return float(np.exp(rng.uniform(*np.log(self.loguniform))))
+        low, high = self.loguniform
+        return min(max(float(np.exp(rng.uniform(*np.log(self.loguniform)))), low), high)  # exp(log(x)) may be a little off x
 
 
 class Normal(Distribution):
@@ -111,8 +113,8 @@ class Weighted(Distribution):
     @model_validator(mode="after")
     def _weights(self) -> "Weighted":
         weights = [weight for _, weight in self.weighted]
-        if min(weights) < 0 or sum(weights) <= 0:
-            raise ValueError("weights must be 0 or more, and one of them above 0")
+        if sum(weights) == 0 or not all(weight == 0 or LEAST_WEIGHT <= weight <= MOST_WEIGHT for weight in weights):
+            raise ValueError(f"weights are 0, or between {LEAST_WEIGHT:g} and {MOST_WEIGHT:g}, and one of them is above 0")
         return self
 
     def draw(self, rng: np.random.Generator) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixdata.effects import pairs
 from mixdata.effects.pairs import Pair, Rendered
+from mixdata.errors import RateError
 from mixdata.example import Audio, Roles
 from mixdata.measures import integrated_loudness
 from mixdata.recipes.chain_words import Setting
@@ -38,9 +39,8 @@ class Made:
 
     def cut(self, start: int, stop: int) -> "Made":
         """Return a stretch of it."""
-        return Made(
-            replace(self.rendered, input=self.rendered.input[:, start:stop], target=self.rendered.target[:, start:stop]), self.record
-        )
+        whole = self.rendered
+        return Made(replace(whole, input=whole.input[:, start:stop], target=whole.target[:, start:stop], loudness={}), self.record)
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,14 @@ class Maker:
             redrawn: list[dict[str, Any]] = []
             for attempt in range(self.params.check.attempts):
                 tried = {stem: self._try(stem, sources[stem], rng_of(attempt, unit)) for stem in stems}
-                reason = next((reason for _, _, reason in tried.values() if reason), None)
-                chains = [pair for pair, _, _ in tried.values()]
+                reason = next((found for _, found in tried.values() if isinstance(found, str)), None)
+                chains = [pair for pair, _ in tried.values()]
                 if attempt == 0:
                     self._count("drawn", chains)
                 if reason is None:
                     self._count("accepted", chains)
-                    made |= {stem: replace(each, record=each.record | {"redrawn": redrawn}) for stem, (_, each, _) in tried.items()}
+                    good = {stem: each for stem, (_, each) in tried.items() if isinstance(each, Made)}
+                    made |= {stem: replace(each, record=each.record | {"redrawn": redrawn}) for stem, each in good.items()}
                     break
                 redrawn.append({"reason": reason, "chain": [link.label for link in chains[0].links]})
                 self.counts[f"redraws_{reason}"] += 1
@@ -86,8 +87,11 @@ class Maker:
                 self.counts["pairs_rejected"] += len(stems)
         return made
 
-    def _try(self, stem: str, source: Source, rng: np.random.Generator) -> tuple[Pair, Made, str | None]:
-        """Draw, render and verify one pair. Returns it and what is wrong with it."""
+    def _try(self, stem: str, source: Source, rng: np.random.Generator) -> tuple[Pair, Made | str]:
+        """Draw, render and verify one pair. Returns what was drawn, and the pair or what is wrong with it.
+
+        `rate`: a parameter does not fit the sample rate. Everything else: see `mixdata.effects.pairs.render_checked`.
+        """
         params, level = self.params, self.params.level
         block = source.audio[:, source.pre_roll :]
         loudness = integrated_loudness(block, self.sample_rate) if level is not None and level.over == "block" else source.loudness
@@ -100,9 +104,13 @@ class Maker:
         drawn = Pair(links, gain, each, params.match, params.match_lufs if params.match == "both_to_lufs" else None)
         record = json.loads(json.dumps(drawn.as_record()))
         pair = Pair.from_record(record)  # what is rendered is what the record says, not what was drawn
-        checked = pairs.render_checked(pair, source.audio, self.sample_rate, source.pre_roll, params.check.difference_db, params.check.stft)
+        limits = params.check.difference_db, params.check.stft
+        try:
+            rendered, wrong, presence = pairs.render_checked(pair, source.audio, self.sample_rate, source.pre_roll, *limits)
+        except RateError:
+            return pair, "rate"
         about = {"source": params.source or self.source, "per": params.per, "pre_roll": source.pre_roll, "level_lufs": lufs}
-        return pair, Made(checked[0], about | record | {"gains": checked[0].gains, "presence": checked[2]}), checked[1]
+        return pair, wrong or Made(rendered, about | record | {"gains": rendered.gains, "presence": presence})
 
     def _count(self, when: str, chains: list[Pair]) -> None:
         """Count what was drawn first and what was accepted, for the report: redraws bend the law."""

@@ -6,7 +6,7 @@ A prior is a JSON file:
      "covariance": [[36.0, 0.4], [0.4, 0.16]], "source": "where the numbers come from", "licence": "CC-BY-4.0"}
 
 `log` names parameters of which the natural logarithm is normal. What falls outside a parameter's range is pulled in to its end. The
-file's content becomes part of the recipe, so a dataset holds what it was drawn from.
+file's content becomes part of the recipe, so a dataset holds what it was drawn from. A relative path is one from the working folder.
 """
 
 import json
@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from mixdata.params import Params
+
+LARGEST_FILE = 1_000_000  # bytes
+SLACK = 1e-9  # of the largest variance, for what rounding does to a covariance
+LARGEST_LOG = 700.0  # e to the power of more is no number
 
 
 class Prior(Params):
@@ -38,24 +42,34 @@ class Prior(Params):
         if len(self.mean) != count or [len(row) for row in self.covariance] != [count] * count:
             raise ValueError(f"{count} parameters need {count} means and a covariance of {count} × {count}")
         covariance = np.array(self.covariance)
-        if not np.allclose(covariance, covariance.T, rtol=1e-9) or np.linalg.eigvalsh(covariance).min() < -1e-9 * max(
-            1.0, covariance.max()
-        ):
+        slack = SLACK * float(np.abs(covariance).max())
+        if not np.allclose(covariance, covariance.T, rtol=0, atol=slack) or not np.linalg.eigvalsh(covariance).min() >= -slack:
             raise ValueError("the covariance must be symmetric and positive semidefinite")
         return self
 
     def draw(self, rng: np.random.Generator) -> dict[str, float]:
         """Draw the parameters together."""
         values, vectors = np.linalg.eigh(np.array(self.covariance))
-        drawn = np.array(self.mean) + vectors @ (np.sqrt(np.maximum(values, 0)) * rng.standard_normal(len(values)))
-        return {name: float(np.exp(x) if name in self.log else x) for name, x in zip(self.parameters, drawn, strict=True)}
+        root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T  # the symmetric one: there is no other, whatever signs eigh chooses
+        drawn = np.array(self.mean) + root @ rng.standard_normal(len(values))
+        of_log = np.exp(np.minimum(drawn, LARGEST_LOG))
+        return {name: float(of_log[place] if name in self.log else drawn[place]) for place, name in enumerate(self.parameters)}
 
 
 def load_prior(value: Any) -> Any:
-    """Return the content of a prior's file; what is no path is returned as it is. Raises `ValueError` that says what is wrong."""
+    """Return the checked content of a prior's file; what is no path is returned as it is. Raises `ValueError` that says what is wrong."""
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(Path(value).expanduser().read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the prior {value} cannot be read: {error}") from None
+        path = Path(value).expanduser()
+        if not path.is_file() or path.stat().st_size > LARGEST_FILE:
+            raise ValueError("there is no such file" if not path.exists() else "it is no file of reasonable size")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: no such user's home, or brackets without end
+        raise ValueError(f"the prior cannot be read: {error}") from None
+    try:
+        Prior.model_validate(content)
+    except ValidationError as error:
+        found = [".".join(str(part) for part in each["loc"]) + ": " * bool(each["loc"]) + each["msg"] for each in error.errors()]
+        raise ValueError("the prior's file is wrong: " + "; ".join(text.replace("Value error, ", "") for text in found)) from None
+    return content

@@ -12,6 +12,7 @@ import numpy as np
 from mixdata import measures
 from mixdata.effects import EFFECTS, pairs
 from mixdata.effects.pairs import Pair, Rendered
+from mixdata.errors import UsageError
 from mixdata.example import Example
 from mixdata.recipes.chain_words import WORDS, Setting
 from mixdata.recipes.pair_maker import MIXTURE, Made, Maker, Source, assemble
@@ -21,7 +22,8 @@ from mixdata.recipes.work import Work
 
 
 @lru_cache(maxsize=4)
-def _responses(folder: str) -> Any:
+def opened_responses(folder: str) -> Any:
+    """Return a folder's impulse responses, which effects can then be made of."""
     from mixdata.effects.impulse_responses import ImpulseResponses
 
     return ImpulseResponses.open(folder)
@@ -30,7 +32,8 @@ def _responses(folder: str) -> Any:
 def _fingerprint(params: Any) -> str:
     """Hash of the versions of the effects that can be drawn and, where there are any, of the impulse responses."""
     versions = {name: EFFECTS[name].version for name in params.used_anywhere()}
-    rooms = _responses(params.impulse_responses).fingerprint if params.impulse_responses is not None else None
+    opened_responses.cache_clear()  # the folder may have changed since another build in this process
+    rooms = opened_responses(params.impulse_responses).fingerprint if params.impulse_responses is not None else None
     return hashlib.sha256(json.dumps([versions, rooms], sort_keys=True).encode()).hexdigest()
 
 
@@ -47,7 +50,7 @@ def _warm_up(params: Any) -> None:
 def _roles(params: Any, made: dict[str, list[str]]) -> dict[str, list[str]]:
     stems = [*([MIXTURE] if params.mixture else []), *made["dry"]]
     if len(set(stems)) != len(stems):
-        raise ValueError("the mixture alone is taken as a stem; it needs no `mixture: true`")
+        raise UsageError("the mixture alone is taken as a stem; it needs no `mixture: true`")
     return {**{role: stems for role, stems in made.items() if role != "dry"}, "input": stems, "target": stems}
 
 
@@ -111,7 +114,7 @@ def _source(work: Work, example: Example, stem: str, pre_roll: int) -> Source:
 def _drawable(work: Work, params: Any) -> tuple[str, ...]:
     if params.impulse_responses is None:
         return ()
-    return tuple(response.sha256 for response in _responses(params.impulse_responses).for_split(work.split, work.shares))
+    return tuple(response.sha256 for response in opened_responses(params.impulse_responses).for_split(work.split, work.shares))
 
 
 def _example(work: Work, example: Example, params: Any, made: dict[str, Made], variant: int) -> Example:
@@ -119,17 +122,14 @@ def _example(work: Work, example: Example, params: Any, made: dict[str, Made], v
     rendered = {stem: each.rendered for stem, each in made.items()}
     roles = assemble(rendered, stems, next(iter(example.roles["dry"].values())), params.mixture)
     exists = {stem: stem in made for stem in stems} | ({MIXTURE: True} if params.mixture else {})
-    loudness = {
-        role: {stem: measures.integrated_loudness(audio, work.sample_rate) for stem, audio in stems_.items()}
-        for role, stems_ in roles.items()
-    }
+    loudness = {role: {stem: each.rendered.loudness[role] for stem, each in made.items() if each.rendered.loudness} for role in roles}
     return replace(
         example,
         key=example.key if params.variants == 1 else f"{example.key}_{variant}",
         roles=_without_dry(example.roles) | roles,
         active=_without_dry(example.active) | {"input": exists, "target": exists},
         activity={stem: share if stem in made else 0.0 for stem, share in example.activity.items()},
-        loudness=_without_dry(example.loudness) | loudness,
+        loudness=loudness,
         record=example.record | {"variant": variant, "effects": {stem: each.record for stem, each in made.items()}},
     )
 

@@ -6,7 +6,6 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
-from mixdata import measures
 from mixdata.example import Example
 from mixdata.params import Params
 from mixdata.recipes.registry import step
@@ -42,7 +41,7 @@ def boundaries(frames: int, block: int, shortest: int) -> list[int]:
 
 @step("segment", Segment, scope="cut", needs=lambda params: {"input|dry"})
 def segment(work: Work, params: Segment, label: str) -> None:
-    """Cut every role and stem into blocks at the same places; measure activity and loudness of each."""
+    """Cut every role and stem into blocks at the same places; measure how long each stem sounds in each."""
     edges = boundaries(work.mixture.shape[1], round(params.seconds * work.sample_rate), round(params.min_seconds * work.sample_rate))
     for block, (start, stop) in enumerate(pairwise(edges)):
         roles = {role: {stem: audio[:, start:stop] for stem, audio in stems.items()} for role, stems in work.roles.items()}
@@ -57,10 +56,6 @@ def segment(work: Work, params: Segment, label: str) -> None:
                 roles=roles,
                 active=work.active,
                 activity={stem: _share(mask, start, stop, work) for stem, mask in work.activity.items()},
-                loudness={
-                    role: {stem: measures.integrated_loudness(audio, work.sample_rate) for stem, audio in stems.items()}
-                    for role, stems in roles.items()
-                },
             )
         )
 
