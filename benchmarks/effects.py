@@ -206,7 +206,7 @@ def their_build(source: Path, out: Path) -> None:
 def flac(audio: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     peak = max(float(np.abs(audio).max()), 1.0)
-    soundfile.write(buffer, audio.T / peak, RATE, format="FLAC", subtype="PCM_24", compression_level=5 / 8)
+    soundfile.write(buffer, audio.T / peak, RATE, format="FLAC", subtype="PCM_24")
     return buffer.getvalue()
 
 

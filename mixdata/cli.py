@@ -50,8 +50,10 @@ app = typer.Typer(
 )
 recipes_app = typer.Typer(no_args_is_help=True, help="List, show and check recipes.")
 corpora_app = typer.Typer(no_args_is_help=True, help="List and look at corpora.")
+effects_app = typer.Typer(no_args_is_help=True, help="List the effects that chains are drawn from, and their parameters.")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(corpora_app, name="corpora")
+app.add_typer(effects_app, name="effects")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
@@ -344,6 +346,30 @@ def recipes_validate(recipe: Annotated[str, typer.Argument(help="Name or path.")
 
     load_recipe(recipe)
     print(f"{recipe}: valid")
+
+
+@effects_app.command("list")
+def effects_list(as_json: Json = False) -> None:
+    """List the effects by the names that recipes know them by."""
+    from mixdata.effects.tables import effect_facts
+
+    facts = effect_facts()
+    print(json.dumps(facts, indent=1) if as_json else "\n".join(f"{fact['effect']:22} {fact['summary']}" for fact in facts))
+
+
+@effects_app.command("show")
+def effects_show(
+    effect: Annotated[str, typer.Argument(help="Name, such as compressor.", metavar="NAME")],
+    as_json: Json = False,
+) -> None:
+    """Print what an effect is and its parameters: range, default, and the law that recipes draw it from.
+
+    Example: `mixdata effects show compressor`
+    """
+    from mixdata.effects.tables import describe_class, render_facts
+
+    facts = describe_class(effect)
+    print(json.dumps(facts, indent=1) if as_json else render_facts(facts))
 
 
 @corpora_app.command("list")

@@ -30,6 +30,13 @@ class OnTheFly:
             raise UsageError("convolution is not offered in the loader: its rooms are split by the builder; build the pairs instead")
         self.seed = seed
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what workers that are spawned need: the words as data, because their classes are made at import."""
+        return {"words": self.maker.params.model_dump(mode="json"), "sample_rate": self.maker.sample_rate, "seed": self.seed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
     @property
     def pre_roll(self) -> int:
         """How many frames before a crop are wanted."""

@@ -109,6 +109,12 @@ def test_audio_beyond_full_scale_is_not_clipped(peak):
     assert np.abs(out).max() == pytest.approx(peak, rel=0.05)
 
 
+def test_audio_within_full_scale_is_coded_as_it_is():
+    audio = music(RATE) * np.float32(0.2)
+    by_hand = decode(encode(audio, RATE, 128))[:, DELAY : DELAY + RATE] / 0.95
+    assert np.abs(LossyCodec(bitrate_kbps=128)(audio, RATE) - by_hand).max() < 1e-6
+
+
 def test_rates_that_mp3_does_not_know_are_coded_at_the_next_one():
     assert [coded_rate(rate) for rate in (1000, 8000, 9000, 37800, 44100, 47000, 48000, 88200, 192000)] == [
         *(8000, 8000, 11025, 44100, 44100, 48000, 48000, 48000, 48000)

@@ -128,7 +128,8 @@ class Halver:
 
     def __init__(self, path, plugin_name):
         self.path, self.plugin_name = path, plugin_name
-        self.parameters, self.gain, self.bypass = {"gain": None, "bypass": None}, 0.5, False
+        self.parameters = dict.fromkeys(("gain", "bypass", "shape"))
+        self.gain, self.bypass, self.shape = 0.5, False, "Round"
         self.calls: list[tuple] = []
 
     def process(self, audio, sample_rate, reset):
@@ -167,6 +168,13 @@ def test_switches_stay_switches(made_up):
     path, loaded = made_up
     assert np.array_equal(Plugin(path, (PluginParameter("bypass", 1),))(noise(), RATE), noise())
     assert loaded[0].calls == [(RATE, True, bool)]
+
+
+def test_a_text_is_given_as_it_is_and_audio_as_float32(made_up):
+    path, loaded = made_up
+    out = Plugin(path, (PluginParameter("shape", text="Square"),))(noise(dtype=np.float64), RATE)
+    assert loaded[0].shape == "Square"
+    assert out.dtype == np.float64 and np.abs(out - noise(dtype=np.float64) / 2).max() < 1e-7
 
 
 def test_errors_of_a_file_name_it(made_up):

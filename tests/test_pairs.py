@@ -23,7 +23,7 @@ ELSEWHERE = ("chain", "send", "convolution", "plugin")  # need other effects, or
 CHAIN = (HighPass(frequency_hz=300), Distortion(drive_db=15), Compressor(threshold_db=-30, ratio=4), Delay(time_s=0.1, mix=0.3))
 
 
-def song(seconds: float = 2.0, rate: int = RATE, seed: int = 0) -> np.ndarray:
+def song(seconds: float = 1.5, rate: int = RATE, seed: int = 0) -> np.ndarray:
     """Bursts of noise over a chord, the channels not alike."""
     random = stream(seed, "pairs")
     time = np.arange(round(seconds * rate)) / rate
@@ -115,6 +115,12 @@ class Vanishing(Faulty):
 
     def process(self, audio, sample_rate):
         return HighPass(frequency_hz=300)(audio, sample_rate) * audio.dtype.type(1e-6)
+
+
+@pytest.fixture
+def whole(monkeypatch) -> None:
+    """Let presence always be measured over the whole, never over a beginning that is enough."""
+    monkeypatch.setattr(pairs, "_streams", lambda effect: False)
 
 
 def reason(effect: Effect, **more: object) -> str | None:
@@ -252,13 +258,19 @@ def test_gains_of_a_record_are_applied_and_not_measured_anew():
         [],
         None,
         {"chain": [{"effect": "gain"}]},
-        {"chain": [{"effect": "gian", "label": "gain", "removed": True}], "gain_db": 0, "each_lufs": None, "match": "none", "match_lufs": None},
+        {
+            "chain": [{"effect": "gian", "label": "gain", "removed": True}],
+            "gain_db": 0,
+            "each_lufs": None,
+            "match": "none",
+            "match_lufs": None,
+        },
         {"chain": [], "gain_db": 0, "each_lufs": None, "match": "none"},
         {"chain": [3], "gain_db": 0, "each_lufs": None, "match": "none", "match_lufs": None},
     ],
 )
 def test_what_is_no_record_is_refused(broken):
-    with pytest.raises(EffectError, match="no record of a pair|unknown effect 'gian'; did you mean 'gain'"):
+    with pytest.raises(EffectError, match=r"no record of a pair|unknown effect 'gian'; did you mean 'gain'"):
         Pair.from_record(broken)
 
 
@@ -317,7 +329,7 @@ def test_silence_has_no_pair():
     assert render_checked(pair(Distortion()), early, RATE, 8000)[1] == "silent"
 
 
-def test_level_and_polarity_are_judged_by_the_difference_alone():
+def test_level_and_polarity_are_judged_by_the_difference_alone(whole):
     assert reason(Gain(gain_db=-6)) is None and reason(Gain(gain_db=0.0)) == "absent"
     assert reason(Gain(gain_db=0.05)) == "absent"  # 20 log10(10^(0.05/20) - 1) is -44.8 dB
     assert reason(Gain(gain_db=0.1)) is None  # -38.7 dB
@@ -332,7 +344,7 @@ def test_what_levelling_undoes_is_not_labelled():
     assert reason(Polarity(), match="input_to_target") is None
 
 
-def test_presence_is_measured_with_levels_matched_and_by_its_stated_formula():
+def test_presence_is_measured_with_levels_matched_and_by_its_stated_formula(whole):
     source, effect = song(1.0), HighPass(frequency_hz=200)
     made, wrong, found = render_checked(pair(effect, Gain(gain_db=-20.0)), source, RATE)
     assert wrong is None
@@ -342,7 +354,7 @@ def test_presence_is_measured_with_levels_matched_and_by_its_stated_formula():
     assert found[0]["stft"] == pytest.approx(stft_distance(wet, matched), rel=1e-3)
 
 
-def test_the_thresholds_of_presence_can_be_set():
+def test_the_thresholds_of_presence_can_be_set(whole):
     slight = Distortion(drive_db=1.0, mix=0.05)
     found = render_checked(pair(slight), song(), RATE, difference_db=-200, stft=0)[2][0]
     assert -200 < found["difference_db"] < 0 and found["stft"] > 0
@@ -355,9 +367,58 @@ def test_the_thresholds_of_presence_can_be_set():
         assert reason(slight, difference_db=difference_db, stft=stft) == expected
 
 
-def test_a_kept_effect_is_sought_in_the_target_and_a_removed_one_in_the_input():
+class AsLoudAsAll(Faulty):
+    """What comes out depends on all that comes later."""
+
+    streams: ClassVar[bool] = False
+
+    def process(self, audio, sample_rate):
+        return audio + np.abs(audio).mean() * HighPass(frequency_hz=300)(audio, sample_rate)
+
+
+@pytest.mark.parametrize(
+    "effect", [HighPass(frequency_hz=200), Distortion(drive_db=20), Polarity(), Compressor(), Delay(), Gain(gain_db=-3)]
+)
+def test_what_is_found_in_the_beginning_is_never_more_than_in_the_whole(effect):
+    source = song(6.0)
+    source[:, 3 * RATE :] *= 0.7
+    drawn = pair(Delay(time_s=0.05), effect, HighPass(frequency_hz=100), removed=(False, True, True))
+    quick = render_checked(drawn, source, RATE)[2]
+    full = render_checked(drawn, source, RATE, stft=10.0)[2]  # never enough: then the whole is measured
+    assert quick[0]["difference_db"] < full[0]["difference_db"]
+    one = pair(effect)
+    assert render_checked(one, source, RATE)[2][0]["difference_db"] <= reason_whole(one, source)["difference_db"] + 1e-6
+
+
+def reason_whole(drawn: Pair, source: np.ndarray) -> dict[str, float]:
+    """Presence over the whole, computed plainly."""
+    (link,) = drawn.links
+    wet, dry = link.effect(source, RATE).astype(np.float64), source.astype(np.float64)
+    gain = 1.0 if link.effect.level_only else np.sum(wet * dry) / np.sum(dry * dry)
+    return {"difference_db": 20 * np.log10(np.linalg.norm(wet - gain * dry) / np.linalg.norm(wet))}
+
+
+def test_an_effect_that_does_something_only_late_is_there():
+    """A gate of sorts: the beginning is untouched, only the last second is loud enough to be compressed."""
+    source = song(6.0)
+    source[:, : 5 * RATE] *= 0.01
+    found = render_checked(pair(Compressor(threshold_db=-25, ratio=10, attack_ms=1)), source, RATE)
+    assert found[1] is None and found[2][0]["difference_db"] > -40
+
+
+def test_effects_that_need_the_whole_are_given_the_whole_also_inside_a_chain():
+    source = song(6.0)
+    source[:, 4 * RATE :] *= 10
+    for effect in (AsLoudAsAll(), Chain((AsLoudAsAll(),))):
+        made, wrong, found = render_checked(pair(effect), source, RATE)
+        expected = reason_whole(pair(effect), source)["difference_db"]
+        assert wrong is None and found[0]["difference_db"] == pytest.approx(expected, abs=1e-3)
+        assert np.array_equal(made.target, source)
+
+
+def test_a_kept_effect_is_sought_in_the_target_and_a_removed_one_in_the_input(whole):
     """Behind a removed all-but-silencer the kept filter is hard to hear in the input; the target has it whole."""
-    made, wrong, found = render_checked(pair(HighPass(frequency_hz=400), Distortion(drive_db=30), removed=(False, True)), song(), RATE)
+    _, wrong, found = render_checked(pair(HighPass(frequency_hz=400), Distortion(drive_db=30), removed=(False, True)), song(), RATE)
     assert wrong is None
     alone = render_checked(pair(HighPass(frequency_hz=400)), song(), RATE)[2][0]
     assert found[0] == pytest.approx(alone)
@@ -394,7 +455,10 @@ def _stft_by_the_formula(reference: np.ndarray, audio: np.ndarray) -> float:
     for size in SIZES:
         window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
         frames = [
-            [np.abs(np.fft.rfft(each[channel, start : start + size] * window)) * 4 / size for start in range(0, each.shape[1] - size + 1, size)]
+            [
+                np.abs(np.fft.rfft(each[channel, start : start + size] * window)) * 4 / size
+                for start in range(0, each.shape[1] - size + 1, size)
+            ]
             for each in (reference.astype(np.float64), audio.astype(np.float64))
             for channel in range(each.shape[0])
         ]

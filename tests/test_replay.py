@@ -7,36 +7,49 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
+from pair_sets import EFFECTS, LEVEL, RATE, SMALL, SONGS, pair_recipe
 from typer.testing import CliRunner
 
 import mixdata
+from conftest import SONGS as SEPARATED
 from conftest import small_recipe
+from mixdata.builder import shard
 from mixdata.builder.replay import replay_examples
 from mixdata.cli import app
 from mixdata.effects import EFFECTS as ALL_EFFECTS
-from mixdata.effects import pairs
-from mixdata.errors import UsageError
-from mixdata.recipes import pair_maker
+from mixdata.effects import convolution, impulse_responses
+from mixdata.effects.impulse_responses import ImpulseResponses
+from mixdata.errors import MixdataError, UsageError
+from mixdata.recipes import load_recipe
+from mixdata.recipes.steps.effects import opened_responses
 from mixdata.rng import stream
 from mixdata.shards.reader import Dataset
-from pair_sets import EFFECTS, LEVEL, RATE, SMALL, SONGS, pair_recipe
 
 
 @pytest.fixture(scope="module")
 def pair_set(tmp_path_factory):
     """A finished set with a mixture. Do not write into it."""
-    return mixdata.build(pair_recipe(EFFECTS | {"mixture": True}), tmp_path_factory.mktemp("replay") / "set", [SONGS], workers=0, quiet=True)
+    return mixdata.build(
+        pair_recipe(EFFECTS | {"mixture": True}), tmp_path_factory.mktemp("replay") / "set", [SONGS], workers=0, quiet=True
+    )
 
 
-def run(*words: object):
-    return CliRunner().invoke(app, ["verify", *map(str, words), "--quiet"])
+def run(*words: object) -> tuple[int, str]:
+    """Run `mixdata verify`. Returns its exit code and what it says."""
+    done = CliRunner().invoke(app, ["verify", *map(str, words), "--quiet"])
+    if isinstance(done.exception, MixdataError):  # what `main` makes of it, see test_cli.py
+        return done.exception.exit_code, str(done.exception)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
 
 
 def test_a_good_set_comes_out_the_same_byte_for_byte(pair_set):
     assert replay_examples(pair_set.path, 100, [SONGS]) == []
 
 
-@pytest.mark.parametrize("words", [{"per": "song"}, {"linked": True, "variants": 2}, {"level": {"lufs": -20, "over": "block", "before": "each"}}])
+@pytest.mark.parametrize(
+    "words", [{"per": "song"}, {"linked": True, "variants": 2}, {"level": {"lufs": -20, "over": "block", "before": "each"}}]
+)
 def test_every_way_of_making_pairs_can_be_replayed(tmp_path, words):
     recipe = pair_recipe(EFFECTS | words, "output.codec=npy16")
     dataset = mixdata.build(recipe, tmp_path / "set", ["synth:songs=2,seconds=5,sample_rate=16000"], workers=0, quiet=True)
@@ -61,7 +74,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", ["high_pass", "distortion"])
 def test_an_effect_that_changed_since_is_found(pair_set, monkeypatch, fault, name):
-    """high_pass is kept and removed from nothing, distortion removed: in the first both roles come out otherwise, in the second the input."""
+    """Where it is kept both roles come out otherwise, where it is removed the input alone, and no other stem but the mixture."""
     cls, plain = ALL_EFFECTS[name], ALL_EFFECTS[name].process
     monkeypatch.setattr(cls, "process", lambda self, audio, rate: FAULTS[fault](plain(self, audio, rate)))
     told = {str(problem) for problem in replay_examples(pair_set.path, 100, [SONGS])}
@@ -71,8 +84,10 @@ def test_an_effect_that_changed_since_is_found(pair_set, monkeypatch, fault, nam
             links = [link for link in record["chain"] if link["effect"] == name]
             for role in ("input", "target"):
                 if any(role == "input" or not link["removed"] for link in links):
-                    expected |= {f"replay of {example.key}: {role}.{each} comes out with other bytes than are stored" for each in (stem, "mixture")}
-    assert expected and told == expected
+                    places = [f"replay of {example.key}: {role}.{each}" for each in (stem, "mixture")]
+                    expected |= {f"{place} comes out with other bytes than are stored" for place in places}
+    assert told and told <= expected
+    assert told == expected or fault in ("last_bit_of_24", "channels_swapped")  # lost in a later gain; a stem may be mono
 
 
 def change(monkeypatch, edit) -> None:
@@ -94,7 +109,9 @@ def change(monkeypatch, edit) -> None:
     [
         pytest.param(lambda pair: pair.update(gain_db=pair["gain_db"] + 1e-3), id="gain"),
         pytest.param(lambda pair: pair["gains"]["match"].update(input=pair["gains"]["match"]["input"] + 1e-3), id="match"),
-        pytest.param(lambda pair: pair["chain"].pop(next(n for n, link in enumerate(pair["chain"]) if link["removed"])), id="one_effect_less"),
+        pytest.param(
+            lambda pair: pair["chain"].pop(next(n for n, link in enumerate(pair["chain"]) if link["removed"])), id="one_effect_less"
+        ),
         pytest.param(lambda pair: [link.update(removed=not link["removed"]) for link in pair["chain"]], id="labels_turned"),
     ],
 )
@@ -112,9 +129,7 @@ def test_a_record_that_is_none_is_a_problem_and_no_traceback(pair_set, monkeypat
     assert any("did you mean 'gain'" in str(problem) for problem in replay_examples(pair_set.path, 1, [SONGS]))
 
 
-@pytest.mark.parametrize("module, name", [(pairs, "_finished"), (pair_maker, "MIXTURE")])
-def test_the_sample_is_seeded_and_as_large_as_asked(pair_set, monkeypatch, module, name):
-    assert hasattr(module, name)
+def test_the_sample_is_seeded_and_as_large_as_asked(pair_set, monkeypatch):
     seen: list[str] = []
     plain = Dataset.load
     monkeypatch.setattr(Dataset, "load", lambda self, key, verify=True: seen.append(key) or plain(self, key, verify))
@@ -143,11 +158,11 @@ def test_songs_are_found_wherever_they_lie_now(tmp_path):
     dataset = mixdata.build(pair_recipe(EFFECTS), tmp_path / "set", [f"folder:{tmp_path / 'here'}"], workers=0, quiet=True)
     shutil.rmtree(tmp_path / "here")
     assert replay_examples(dataset.path, 100, [f"folder:{tmp_path / 'there'}"]) == []
-    done = run(dataset.path, "--replay", 5)
-    assert done.exit_code == 2 and "Traceback" not in done.output
-    assert run(dataset.path, "--replay", 5, "--corpus", f"folder:{tmp_path / 'there'}").exit_code == 0
+    code, said = run(dataset.path, "--replay", 5)
+    assert code == 2 and "folder:PATH" in said
+    assert run(dataset.path, "--replay", 5, "--corpus", f"folder:{tmp_path / 'there'}")[0] == 0
     soundfile.write(tmp_path / "there" / "song" / "bass.wav", stream(1, "bass").standard_normal((3 * RATE, 2)) * 0.1, RATE)
-    assert run(dataset.path, "--replay", 5, "--corpus", f"folder:{tmp_path / 'there'}").exit_code == 2, "its content is another"
+    assert run(dataset.path, "--replay", 5, "--corpus", f"folder:{tmp_path / 'there'}")[0] == 2, "its content is another"
 
 
 def test_sets_with_impulse_responses_are_replayed_from_a_folder_that_is_given(tmp_path):
@@ -160,26 +175,32 @@ def test_sets_with_impulse_responses_are_replayed_from_a_folder_that_is_given(tm
     dataset = mixdata.build(recipe, tmp_path / "set", ["synth:songs=2,seconds=3,sample_rate=16000"], workers=0, quiet=True)
     moved = folder.rename(tmp_path / "moved")
     words = (dataset.path, "--replay", 3, "--corpus", "synth:songs=2,seconds=3,sample_rate=16000")
-    assert run(*words, "--set", f"effects.impulse_responses={moved}").exit_code == 0
-    without = run(*words)
-    assert without.exit_code == 2 and "impulse_responses" in without.output
-    fewer = tmp_path / "fewer" / "cave"
-    fewer.parent.mkdir()
-    shutil.move(moved / "cave", fewer)
-    heard = {link["impulse_response"] for e in dataset for record in e.record["effects"].values() for link in record["chain"]}
-    assert len(heard) >= 1
+    _forget_responses()
+    assert run(*words, "--set", f"effects.impulse_responses={moved}")[0] == 0
+    code, said = run(*words)
+    assert code == 2 and "set impulse_responses" in said
+    for response in ImpulseResponses.open(moved).responses:
+        if response.sha256 == _heard(dataset):
+            (moved / response.path).unlink()
+    _forget_responses()
+    code, said = run(*words, "--set", f"effects.impulse_responses={moved}")
+    assert code == 1 and _heard(dataset)[:12] in said
+
+
+def _heard(dataset) -> str:
+    return next(iter(dataset[0].record["effects"].values()))["chain"][0]["impulse_response"]
+
+
+def _forget_responses() -> None:
+    """As a new process would."""
+    impulse_responses._paths.clear()
+    opened_responses.cache_clear()
+    impulse_responses.load.cache_clear()
+    convolution._spectra.cache_clear()
 
 
 def test_a_separated_set_is_replayed_by_its_recipe(built, monkeypatch):
-    from conftest import SONGS as songs
-
-    assert replay_examples(built, 4, [songs]) == []
-    from mixdata.recipes.steps import segment
-
-    plain = segment.np.ascontiguousarray if hasattr(segment.np, "ascontiguousarray") else None
-    assert plain is not None
-    from mixdata.builder import shard
-
+    assert replay_examples(built, 4, [SEPARATED]) == []
     real = shard.load_work
 
     def louder(*rest):
@@ -188,7 +209,7 @@ def test_a_separated_set_is_replayed_by_its_recipe(built, monkeypatch):
         return work
 
     monkeypatch.setattr(shard, "load_work", louder)
-    problems = replay_examples(built, 2, [songs])
+    problems = replay_examples(built, 2, [SEPARATED])
     assert problems and all("comes out with other bytes" in str(problem) or "cannot be replayed" in str(problem) for problem in problems)
 
 
@@ -200,20 +221,18 @@ def test_a_set_of_an_oracle_separator_is_replayed(tmp_path):
 
 
 def test_dry_stems_are_replayed(tmp_path):
-    from mixdata.recipes import load_recipe
-
     dataset = mixdata.build(load_recipe("dry_stems", SMALL), tmp_path / "set", [SONGS], workers=0, quiet=True)
     assert replay_examples(dataset.path, 5, [SONGS]) == []
 
 
 def test_exit_codes_and_json(pair_set, monkeypatch):
-    good = run(pair_set.path, "--replay", 2, "--corpus", SONGS)
-    assert good.exit_code == 0 and "everything is as it should be" in good.output
-    assert run(pair_set.path, "--replay", 2, "--corpus", "synth:songs=1,seconds=9").exit_code == 2
-    assert run(pair_set.path, "--replay", -1).exit_code == 2
+    code, said = run(pair_set.path, "--replay", 2, "--corpus", SONGS)
+    assert code == 0 and "everything is as it should be" in said
+    assert run(pair_set.path, "--replay", 2, "--corpus", "synth:songs=1,seconds=9")[0] == 2
+    assert run(pair_set.path, "--replay", -1)[0] == 2
     cls, plain = ALL_EFFECTS["distortion"], ALL_EFFECTS["distortion"].process
     monkeypatch.setattr(cls, "process", lambda self, audio, rate: -plain(self, audio, rate))
-    bad = run(pair_set.path, "--replay", 100, "--corpus", SONGS, "--json")
-    found = json.loads(bad.output)
-    assert bad.exit_code == 1 and not found["ok"] and "comes out with other bytes" in found["problems"][0]["what"]
-    assert run(pair_set.path).exit_code == 0, "without --replay nothing is made again"
+    code, said = run(pair_set.path, "--replay", 100, "--corpus", SONGS, "--json")
+    found = json.loads(said)
+    assert code == 1 and not found["ok"] and "comes out with other bytes" in found["problems"][0]["what"]
+    assert run(pair_set.path)[0] == 0, "without --replay nothing is made again"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def replay_examples(
 
     An example with effects is made from its record and the song's dry stems; any other by the recipe. `corpora` say where the songs
     lie where the recipe's own corpora need a folder; `settings` (as for `--set`) what the recipe needs of this machine, such as a
-    folder of impulse responses. Raises `UsageError` where the songs cannot be found.
+    folder of impulse responses. Without `cache_dir` stems are separated anew. Raises `UsageError` where the songs cannot be found.
     """
     if count < 1:
         raise UsageError(f"the number of examples to replay must be at least 1, got {count}")
@@ -51,9 +52,10 @@ def replay_examples(
     chosen = examples.iloc[places]
     songs = _find(dataset, corpora or recipe.header.corpora, set(chosen["song"]))
     problems: list[Problem] = []
-    with Progress("replaying", total=len(chosen), unit="example", quiet=quiet) as progress:
+    progress = Progress("replaying", total=len(chosen), unit="example", quiet=quiet)
+    with progress, TemporaryDirectory() as own_cache:  # what is separated is used as a cache returns it, in the build and here
         for name, rows in chosen.groupby("song", sort=False):
-            problems += _replay_song(dataset, recipe, songs[str(name)], rows, cache_dir)
+            problems += _replay_song(dataset, recipe, songs[str(name)], rows, cache_dir or Path(own_cache))
             progress.update(len(rows))
     return problems
 
@@ -80,7 +82,7 @@ def _find(dataset: Dataset, corpora: Iterable[Corpus | str], wanted: set[str]) -
     return found
 
 
-def _replay_song(dataset: Dataset, recipe: Recipe, song: Song, rows: pd.DataFrame, cache_dir: Path | None) -> list[Problem]:
+def _replay_song(dataset: Dataset, recipe: Recipe, song: Song, rows: pd.DataFrame, cache_dir: Path) -> list[Problem]:
     planned = PlannedSong(song, str(rows["split"].iloc[0]), 0, (), Place.of(song, None))
     stored = {str(key): dataset.load(str(key)) for key in rows["key"]}
     try:

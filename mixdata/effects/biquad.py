@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixdata.effects.base import Audio
-from mixdata.effects.kernels import kernel
+from mixdata.kernels import kernel
 
 Section = tuple[float, float, float, float, float]
 GAIN_KINDS = ("peak", "low_shelf", "high_shelf")

@@ -11,8 +11,8 @@ import scipy.fft
 from mixdata.audio import resample
 from mixdata.effects.base import Audio, Effect, effect, parameter
 from mixdata.effects.impulse_responses import load, path_of
-from mixdata.effects.kernels import kernel
 from mixdata.errors import EffectError
+from mixdata.kernels import kernel
 
 BLOCK = 16_384
 GROUP = 4  # scipy transforms four rows at once about three times as fast as one by one
@@ -71,7 +71,7 @@ def onset(response: Audio) -> int:
 
 def prepared(response: Audio, from_rate: int, sample_rate: int, length_s: float) -> Audio:
     """Return a response from its direct sound on, at this rate, cut and scaled to unit energy."""
-    response = response[:2, onset(response) :]
+    response = response[:, onset(response) :]
     least = from_rate // sample_rate + 2  # what gives a frame at this rate, and what soxr takes
     response = np.pad(response, ((0, 0), (0, max(least - response.shape[1], 0))))
     response = resample(response, from_rate, sample_rate).astype(np.float64)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mixdata.effects.base import Audio, Effect, effect, parameter, refuse_above_nyquist
-from mixdata.effects.kernels import kernel
+from mixdata.kernels import kernel
 
 
 @effect

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import signal
 
 from mixdata.effects.base import Audio, Effect, amplitude, effect, parameter
-from mixdata.effects.kernels import kernel
 from mixdata.errors import EffectError
+from mixdata.kernels import kernel
 
 KINDS = ("tanh", "soft", "hard", "asymmetric")
 FACTORS = (0, 1, 2, 4, 8)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixdata.effects.base import Audio
-from mixdata.effects.kernels import kernel
+from mixdata.kernels import kernel
 
 Constants = tuple[float, ...]
 BALLISTICS = ("smooth_decoupled", "decoupled", "branching", "smooth_branching")

@@ -7,7 +7,7 @@ import numpy as np
 
 from mixdata.effects.base import Audio, Effect, amplitude, effect, parameter
 from mixdata.effects.dynamics import pole
-from mixdata.effects.kernels import kernel
+from mixdata.kernels import kernel
 
 LINKS = ("max", "none")
 BLOCK = 1024

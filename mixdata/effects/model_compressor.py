@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mixdata.effects.base import Audio, Effect, amplitude, effect, parameter
-from mixdata.effects.kernels import kernel
+from mixdata.kernels import kernel
 
 AT_REST = 1e-200  # a level below this is none: keeps denormal numbers out of long silence
 CLOSE = 1e-12  # a Newton step as small as this (in parts of the value) leaves an error of its square

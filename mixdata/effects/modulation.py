@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from mixdata.effects.base import Audio
-from mixdata.effects.kernels import kernel
+from mixdata.kernels import kernel
 
 SHORTEST = 2.0
 """The shortest delay in frames: the interpolation reads one frame later than the place it reads at, and the loop needs that one done."""

@@ -22,7 +22,8 @@ Match = Literal["none", "input_to_target", "both_to_lufs"]
 MOST_GAIN_DB = 60.0  # up or down, of any levelling: what would need more is no audio to level
 LEVEL_TOLERANCE = 0.1  # LU
 IMPULSE_PLACE, IMPULSE_FRAMES = 2520, 3200  # 2520 is a multiple of all hold lengths up to 10 frames
-BEGINNING, GUARD = 2.5, 0.15  # seconds: what presence is first looked for in, and how far the future can reach back
+LEAST, ENERGY = 0.5, 0.1  # of a role: seconds and share of its energy in which presence is first looked for
+GUARD = 0.15  # seconds; how far the future can reach back
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ def render_checked(
     less than `difference_db` or their multi-resolution STFT distance is under `stft`; effects that change nothing but level or
     polarity are judged by the difference alone, levels not matched); `level` (what `match` promises is not so).
 
-    Presence is looked for in the first seconds, which count as if nothing changed in the rest, and only where that is not enough in
-    the whole: so the numbers that are returned are lower bounds.
+    Presence is looked for in the beginning, up to a tenth of the energy, as if nothing changed in the rest; only where that is not
+    enough in the whole. So the numbers that are returned are lower bounds.
     """
     traces = _traces(pair, source, sample_rate, pre_roll, {})
     rendered = _finished(pair, traces, sample_rate, pre_roll, {})
@@ -145,6 +146,10 @@ def arrival(effect: Effect, sample_rate: int) -> int:
 
 def _sway(effect: Effect, sample_rate: int) -> int:
     return effect.sway_frames(sample_rate) + sum(_sway(inner, sample_rate) for inner in getattr(effect, "effects", ()))
+
+
+def _streams(effect: Effect) -> bool:
+    return effect.streams and all(_streams(inner) for inner in getattr(effect, "effects", ()))
 
 
 def _rings(effect: Effect) -> bool:
@@ -237,17 +242,26 @@ def _presence(
 ) -> Iterator[tuple[Link, dict[str, float]]]:
     """Yield for each link how much the input (of a kept effect: the target) changes when that effect alone is left out."""
     frames = rendered.input.shape[1]
-    beginning = round(BEGINNING * sample_rate)
-    streams = pair.each_lufs is None and all(link.effect.streams for link in pair.links) and frames >= 2 * beginning
+    streams = pair.each_lufs is None and all(_streams(link.effect) for link in pair.links)
+    beginnings = {role: _beginning(getattr(rendered, role), sample_rate) for role in ("input", "target")}
     spectra: dict[tuple[str, int], Spectra] = {}
     for link in pair.links:
         role = "input" if link.removed else "target"
         found: dict[str, float] = {}
-        if streams and not (link.effect.level_only and pair.match != "none"):
-            found = _change(link, rendered, traces, role, pre_roll, beginning, pair, sample_rate, spectra)
+        if streams and beginnings[role] < frames and not (link.effect.level_only and pair.match != "none"):
+            found = _change(link, rendered, traces, role, pre_roll, beginnings[role], pair, sample_rate, spectra)
         if not found or not _is_present(link, found, difference_db, stft):
             found = _change(link, rendered, traces, role, pre_roll, frames, pair, sample_rate, spectra)
         yield link, found
+
+
+def _beginning(audio: Audio, sample_rate: int) -> int:
+    """Return how many frames hold a tenth of the audio's energy, and as far as the future can reach back; all where most are needed."""
+    hop = max(round(0.1 * sample_rate), 1)
+    energy = np.add.reduceat(np.einsum("cn,cn->n", audio, audio), np.arange(0, audio.shape[1], hop), dtype=np.float64).cumsum()
+    enough = (int(np.searchsorted(energy, ENERGY * energy[-1])) + 1) * hop
+    frames = max(enough, round(LEAST * sample_rate)) + round(GUARD * sample_rate)
+    return frames if frames < 0.6 * audio.shape[1] else audio.shape[1]
 
 
 def _change(

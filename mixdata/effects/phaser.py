@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mixdata.effects.base import Audio, Effect, effect, parameter, refuse_above_nyquist
-from mixdata.effects.kernels import kernel
 from mixdata.effects.modulation import channel_phases
+from mixdata.kernels import kernel
 
 STRIDE = 16
 

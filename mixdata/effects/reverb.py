@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from mixdata.effects.base import Audio, Effect, effect, parameter
-from mixdata.effects.kernels import kernel
+from mixdata.kernels import kernel
 
 COMBS = (1116, 1188, 1277, 1356, 1422, 1491, 1557, 1617)  # frames at 44.1 kHz
 ALL_PASSES = (556, 441, 341, 225)

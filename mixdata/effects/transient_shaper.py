@@ -7,7 +7,7 @@ import numpy as np
 
 from mixdata.effects.base import Audio, Effect, effect, parameter
 from mixdata.effects.dynamics import excess_db, factors, pole
-from mixdata.effects.kernels import kernel
+from mixdata.kernels import kernel
 
 FAST_ATTACK_MS, SLOW_ATTACK_MS = 1.0, 20.0
 FAST_RELEASE_MS, SLOW_RELEASE_MS = 30.0, 300.0

@@ -1,5 +1,7 @@
 """How different two pieces of audio sound: distances of their magnitude spectra."""
 
+from functools import cache
+
 import numpy as np
 from scipy import fft
 
@@ -12,8 +14,8 @@ class Spectra:
 
     def __init__(self, audio: np.ndarray, sizes: tuple[int, ...] = SIZES):
         self.magnitudes = [_magnitudes(audio, size) for size in sizes]
-        self.logs = [np.log(np.maximum(each, FLOOR)) for each in self.magnitudes]
-        self.norms = [float(np.linalg.norm(each)) for each in self.magnitudes]
+        self.logs = [np.log(np.maximum(each, each.dtype.type(FLOOR))) for each in self.magnitudes]
+        self.norms = [_norm(each) for each in self.magnitudes]
 
     def distance(self, other: "Spectra") -> float:
         """Return the multi-resolution STFT distance of `other` from this: spectral convergence plus log difference, mean over the sizes.
@@ -24,7 +26,7 @@ class Spectra:
         """
         total = 0.0
         for a, b, log_a, log_b, norm in zip(self.magnitudes, other.magnitudes, self.logs, other.logs, self.norms, strict=True):
-            total += float(np.linalg.norm(a - b)) / max(norm, FLOOR) + float(np.mean(np.abs(log_a - log_b)))
+            total += _norm(a - b) / max(norm, FLOOR) + float(np.mean(np.abs(log_a - log_b)))
         return total / len(self.magnitudes)
 
 
@@ -38,5 +40,16 @@ def _magnitudes(audio: np.ndarray, size: int) -> np.ndarray:
     padded = audio[:, : frames * size]
     if padded.shape[-1] < frames * size:
         padded = np.pad(padded, ((0, 0), (0, frames * size - padded.shape[-1])))
-    window = np.hanning(size + 1)[:-1].astype(audio.dtype) / np.asarray(size / 4, audio.dtype)  # a full-scale sine reads 1
-    return np.asarray(np.abs(fft.rfft(padded.reshape(audio.shape[0], frames, size) * window, axis=-1)))
+    windowed = padded.reshape(audio.shape[0], frames, size) * _window(size).astype(audio.dtype)
+    bins = fft.rfft(windowed, axis=-1, overwrite_x=True)
+    return np.asarray(np.sqrt(np.square(bins.real) + np.square(bins.imag)))  # three times as fast as np.abs
+
+
+def _norm(values: np.ndarray) -> float:
+    return float(np.sqrt(np.vdot(values, values)))
+
+
+@cache
+def _window(size: int) -> np.ndarray:
+    """Return a periodic Hann window, scaled so that a full-scale sine reads 1."""
+    return np.asarray(np.hanning(size + 1)[:-1] / (size / 4))

@@ -104,10 +104,11 @@ class Words(Params):
         if self.prior is not None:
             numbers = [each.name for each in parameters(effect_class(self.effect)) if each.type in (float, "float")]
             if self.prior.effect != self.effect:
-                raise ValueError(f"the prior is one of {self.prior.effect}, not of {self.effect}")
+                raise mistakes((("prior",), f"the prior is one of {self.prior.effect}, not of {self.effect}"))
             for name in self.prior.parameters:
                 if name not in numbers:
-                    raise ValueError(f"the prior names {name!r}, which is no number of {self.effect}: {', '.join(numbers)}")
+                    said = f"the prior names {name!r}, which is no number of {self.effect}: {', '.join(numbers)}"
+                    raise mistakes((("prior",), said))
             twice = [name for name in self.prior.parameters if name in self.model_fields_set]
             if twice:
                 raise mistakes(*(((name,), "is drawn from the prior: leave it out, or set `prior: null`") for name in twice))

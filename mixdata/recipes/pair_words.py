@@ -14,17 +14,23 @@ from mixdata.recipes.priors import load_prior
 class Level(Params):
     """The loudness at which a chain works.
 
-    The stem (measured over its whole `song`, or over the `block`) is brought to `lufs` before the `chain`, or before `each` effect.
+    The stem (measured over its whole `song`, or over the `block`) is brought to `lufs` before the `chain`, or before `each` effect, which
+    is always measured over the block.
     """
 
     lufs: Annotated[Number, bounded(-70, 0)] = -20.0
     over: Literal["song", "block"] = "song"
     before: Literal["chain", "each"] = "chain"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_each(cls, data: Any) -> Any:
+        return {"over": "block"} | data if isinstance(data, dict) and data.get("before") == "each" else data
+
     @model_validator(mode="after")
     def _measurable(self) -> "Level":
         if self.before == "each" and self.over == "song":
-            raise ValueError("a level before each effect is measured over the block: write `over: block`")
+            raise mistakes((("over",), "a level before each effect is measured over the block: write `over: block`"))
         return self
 
 
@@ -43,9 +49,10 @@ class EffectsLaws(ChainLaws):
     or all stems share one (`linked`). `pre_roll` is how many seconds of the song before the block go through the chain first. `level`
     (null: as it is) is where the chain works, `match` what is done to levels afterwards. A stem that sounds for less than `min_activity` of
     the block is left out of it (silent, not labelled). `variants` pairs are made of each block; with `mixture` each role also has the sum
-    of its stems. `per_stem` gives single stems laws of their own: an effect's parameters, aliases and groups that are written there
-    replace those that are said for all, and a group without `from` changes single words of the group for all. `source` declares whether the stems carry effects already (null: as the corpus says). `impulse_responses` is the
-    folder that `convolution` draws from; its rooms are split like songs.
+    of its stems. `per_stem` gives single stems laws of their own: an effect's parameters, aliases and groups that are written there replace
+    those that are said for all, and a group without `from` changes single words of the group for all. `source` declares whether the
+    stems carry effects already (null: as the corpus says). `impulse_responses` is the folder that `convolution` draws from; its rooms are
+    split like songs.
     """
 
     local: ClassVar[frozenset[str]] = frozenset({"impulse_responses"})

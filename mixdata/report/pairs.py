@@ -49,7 +49,8 @@ def _parameters(examples: pd.DataFrame) -> list[dict[str, Any]]:
     for applied in examples["effects"]:
         for link in applied if applied is not None else ():
             for name, value in link["parameters"]:
-                numbers[link["label"], name].append(value)
+                if np.isfinite(value):  # a range that ends in infinity is none, and JSON cannot say it
+                    numbers[link["label"], name].append(value)
             for name, word in link["choices"]:
                 choices[link["label"], name][word] += 1
     rows: list[dict[str, Any]] = []

@@ -9,8 +9,9 @@ from mixdata import measures
 from mixdata.errors import SongError
 from mixdata.params import Params
 from mixdata.recipes.registry import step
-from mixdata.recipes.work import Work
-from mixdata.separation.base import FOUR_STEMS, REST, checked_stems, stem_like
+from mixdata.recipes.work import Work, read_stereo
+from mixdata.separation.base import FOUR_STEMS, REST, checked_stems, stem_like, with_frames
+from mixdata.song import Track
 
 MIXTURE = "mixture"
 
@@ -46,7 +47,7 @@ def stems(work: Work, params: Stems, label: str) -> None:
     for name, track in song.stems.items():
         home = name if name in taken else REST
         if home in taken:
-            taken[home] = taken[home] + stem_like(track, work.mixture, work.sample_rate, f"{song.title}: stem {name!r}")[0]
+            taken[home] = taken[home] + _stem(work, name, track)
             found[home].append(name)
     loudness = measures.integrated_loudness(work.mixture, work.sample_rate)
     for name, audio in taken.items():
@@ -57,3 +58,10 @@ def stems(work: Work, params: Stems, label: str) -> None:
     if not any(work.active["dry"].values()):
         raise SongError("no_active_stem", f"{song.title}: none of {', '.join(params.take)} sounds anywhere")
     work.note(label, made_of=found, source=song.wet)
+
+
+def _stem(work: Work, name: str, track: Track) -> np.ndarray:
+    """Return a stem as long as the mixture. Where that is the sum of the stems, as for raw tracks, each may end earlier."""
+    if work.song.mixture is None:
+        return with_frames(read_stereo(track, work.sample_rate, []), work.mixture.shape[1])
+    return stem_like(track, work.mixture, work.sample_rate, f"{work.song.title}: stem {name!r}")[0]

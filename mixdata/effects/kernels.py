@@ -1,1 +1,0 @@
-from mixdata.kernels import kernel as kernel

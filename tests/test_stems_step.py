@@ -1,0 +1,134 @@
+"""The `stems` step: a song's own stems as role `dry`, named, summed and padded, and when they sound."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from mixdata.corpora import load_corpus
+from mixdata.errors import RecipeError, SongError
+from mixdata.measures import activity_mask, integrated_loudness
+from mixdata.recipes import load_recipe
+from mixdata.recipes.steps.stems import Stems, stems
+from mixdata.recipes.work import Work, load_work
+from mixdata.rng import stream
+from mixdata.separation.base import FOUR_STEMS
+
+RATE = 16_000
+
+
+def noise(seed: int, seconds: float = 2.0, level: float = 0.1, channels: int = 2) -> np.ndarray:
+    return (level * stream(seed, "stems").standard_normal((channels, round(seconds * RATE)))).astype(np.float32)
+
+
+def song(tmp_path, mixture: np.ndarray | None = None, rate: int = RATE, **parts: np.ndarray):
+    """A song in a folder, its files as float WAV."""
+    root = tmp_path / "corpus" / "song"
+    root.mkdir(parents=True, exist_ok=True)
+    for name, audio in (({} if mixture is None else {"mixture": mixture}) | parts).items():
+        soundfile.write(root / f"{name}.wav", audio.T, rate, subtype="FLOAT")
+    (found,) = load_corpus(f"folder:{tmp_path / 'corpus'}")
+    return found
+
+
+def run(found, *take: str, **params: object) -> Work:
+    work = load_work(found, "train", RATE, 0)
+    stems(work, Stems(**({"take": [*take]} if take else {}), **params), "stems")
+    return work
+
+
+def test_stems_are_taken_as_they_are_in_the_order_asked(tmp_path):
+    parts = {name: noise(seed) for seed, name in enumerate(FOUR_STEMS)}
+    work = run(song(tmp_path, **parts), "drums", "vocals")
+    assert list(work.roles["dry"]) == ["drums", "vocals"] and list(work.roles) == ["dry"]
+    for name in ("drums", "vocals"):
+        assert np.array_equal(work.roles["dry"][name], parts[name])
+    assert list(run(song(tmp_path, **parts)).roles["dry"]) == [*FOUR_STEMS]
+
+
+def test_what_is_not_listed_is_added_to_other_where_other_is(tmp_path):
+    parts = {name: noise(seed) for seed, name in enumerate(("drums", "other", "guitar", "piano"))}
+    found = song(tmp_path, **parts)
+    work = run(found, "drums", "other")
+    total = parts["other"] + parts["guitar"] + parts["piano"]
+    assert np.allclose(work.roles["dry"]["other"], total, atol=1e-7) and np.array_equal(work.roles["dry"]["drums"], parts["drums"])
+    assert sorted(work.history[0]["made_of"]["other"]) == ["guitar", "other", "piano"] and work.history[0]["made_of"]["drums"] == ["drums"]
+    assert run(found, "drums", "guitar").history[0]["made_of"] == {"drums": ["drums"], "guitar": ["guitar"]}
+    assert np.array_equal(parts["guitar"], run(found, "guitar").roles["dry"]["guitar"])
+
+
+def test_a_listed_stem_that_the_song_has_not_is_silent(tmp_path):
+    work = run(song(tmp_path, drums=noise(0), bass=noise(1)), "vocals", "drums")
+    assert not work.roles["dry"]["vocals"].any() and work.active["dry"] == {"vocals": False, "drums": True}
+    assert not work.activity["vocals"].any() and work.activity["drums"].all()
+
+
+def test_a_stem_sounds_where_it_is_heard_in_the_mix(tmp_path):
+    bass = noise(1)
+    bass[:, RATE:] *= 1e-3  # 60 dB under the drums
+    work = run(song(tmp_path, drums=noise(0), bass=bass), "drums", "bass")
+    expected = activity_mask(bass, RATE, integrated_loudness(work.mixture, RATE), 35.0, -55.0)
+    assert np.array_equal(work.activity["bass"], expected) and 0 < expected.mean() < 1
+    assert run(song(tmp_path, drums=noise(0), bass=bass), "drums", "bass", relative_lu=80.0, floor_lufs=-90.0).activity["bass"].all()
+
+
+def test_the_mixture_alone_is_taken_as_a_stem(tmp_path):
+    mixture = noise(0)
+    work = run(song(tmp_path, mixture), "mixture")
+    assert list(work.roles["dry"]) == ["mixture"] and np.array_equal(work.roles["dry"]["mixture"], mixture)
+    assert work.active["dry"] == {"mixture": True}
+    summed = run(song(tmp_path / "b", drums=noise(1), bass=noise(2)), "mixture")
+    assert np.allclose(summed.roles["dry"]["mixture"], noise(1) + noise(2), atol=1e-6)
+
+
+def test_the_record_says_what_stems_are_made_of_and_whether_they_are_dry(tmp_path):
+    assert run(song(tmp_path, drums=noise(0), bass=noise(1)), "drums").history == [
+        {"step": "stems", "made_of": {"drums": ["drums"]}, "source": "unknown"}
+    ]
+
+
+def test_without_a_mixture_shorter_stems_are_padded_as_in_their_sum(tmp_path):
+    drums, bass = noise(0, 2.0), noise(1, 1.5)
+    work = run(song(tmp_path, drums=drums, bass=bass), "drums", "bass")
+    assert work.warnings == ["unequal_lengths"]
+    padded = np.pad(bass, ((0, 0), (0, RATE // 2)))
+    assert np.array_equal(work.roles["dry"]["bass"], padded) and np.array_equal(work.roles["dry"]["drums"], drums)
+    assert np.allclose(sum(work.roles["dry"].values()), work.mixture, atol=1e-7)
+
+
+def test_with_a_mixture_a_stem_of_another_length_is_another_take(tmp_path):
+    mixture = noise(0) + noise(1)
+    close = run(song(tmp_path, mixture, drums=noise(0)[:, :-100], bass=noise(1)), "drums")
+    assert np.array_equal(close.roles["dry"]["drums"][:, :-100], noise(0)[:, :-100]) and not close.roles["dry"]["drums"][:, -100:].any()
+    with pytest.raises(SongError, match=r"stem 'drums' is 1\.00 s shorter than the mixture") as error:
+        run(song(tmp_path, mixture, drums=noise(0)[:, :RATE], bass=noise(1)), "drums")
+    assert error.value.reason == "length"
+
+
+def test_mono_and_other_rates_become_stereo_at_the_recipes_rate(tmp_path):
+    work = run(song(tmp_path, rate=2 * RATE, drums=noise(0, channels=1), bass=noise(1)), "drums", "bass")
+    drums = work.roles["dry"]["drums"]
+    assert drums.shape == (2, RATE) == work.mixture.shape and np.array_equal(drums[0], drums[1])
+    assert np.allclose(sum(work.roles["dry"].values()), work.mixture, atol=1e-6)
+
+
+def test_songs_without_stems_or_without_any_that_sounds_are_left_out(tmp_path):
+    with pytest.raises(SongError, match="mixture only; use a corpus with stems") as error:
+        run(song(tmp_path / "a", noise(0)), "drums")
+    assert error.value.reason == "no_stems"
+    with pytest.raises(SongError, match="none of vocals, piano sounds anywhere") as error:
+        run(song(tmp_path / "b", drums=noise(0), bass=noise(1)), "vocals", "piano")
+    assert error.value.reason == "no_active_stem"
+
+
+@pytest.mark.parametrize(
+    "take, message",
+    [
+        ('["drums", "drums"]', "same name"),
+        ('["mixture", "drums"]', "cannot be a stem's name"),
+        ("[]", "at least 1"),
+        ('["Drums!"]', "name"),
+    ],
+)
+def test_wrong_names_are_refused(take, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("dry_stems", [f"stems.take={take}"])
