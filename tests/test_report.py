@@ -335,7 +335,7 @@ def test_listen_page_links_just_the_files_that_are_there(listened: Path) -> None
 def players(page: Path) -> dict[tuple[str, str, str], Path]:
     """Return the audio file of every (key, role, stem) that the page can play."""
     sections = re.findall(r'<section id="(.*?)">(.*?)</section>', page.read_text("utf-8"), re.DOTALL)
-    row = re.compile(r'<tr><td>(.*?)</td><td>(.*?)</td>\s*<td><audio [^>]*src="(.*?)"')
+    row = re.compile(r'<tr><td class="k">(.*?)</td><td class="k">(.*?)</td>\s*<td><audio [^>]*src="(.*?)"')
     return {(key, role, stem): page.parent / file for key, section in sections for role, stem, file in row.findall(section)}
 
 

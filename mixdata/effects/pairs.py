@@ -279,7 +279,7 @@ def _change(
     out, trace = getattr(rendered, role), traces[role]
     whole = out.shape[1]
     others = [other for other in trace.links if other is not link]
-    begun = _common(trace, others)
+    begun = max((_common(each, others) for each in (trace, traces["target"])), key=lambda common: len(common.links))
     begun.signals = [signal[:, : pre_roll + frames] for signal in begun.signals[-1:]]
     left = _after(_run(pair, begun, others, sample_rate, pre_roll, None), pre_roll)
     if frames < whole:

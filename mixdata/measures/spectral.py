@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from scipy import fft
 
-SIZES = (512, 2048, 8192)
+SIZES = (512, 4096)
 FLOOR = 1e-5  # of a bin's magnitude; -100 dBFS for a sine, so that dither and rounding do not count as differences
 
 

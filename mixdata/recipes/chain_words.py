@@ -15,7 +15,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass
 from dataclasses import Field as Parameter
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from pydantic import (
@@ -250,7 +252,7 @@ def _told_apart(laws: dict[str, Any], form: Any, otherwise: str | None = None) -
     """Return the union of laws that are told apart by their form, so that one typo is one mistake."""
     tagged = tuple(Annotated[law, Tag(name)] for name, law in laws.items())
     said: dict[str, Any] = {} if otherwise is None else {"custom_error_type": "recipe", "custom_error_message": otherwise}
-    return Annotated[Union[tagged], Discriminator(form, **said)]  # noqa: UP007  made of a tuple
+    return Annotated[reduce(or_, tagged), Discriminator(form, **said)]
 
 
 def _item_words(item: type) -> type[ItemWords]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from mixdata import measures
 from mixdata.errors import UsageError
@@ -20,6 +21,7 @@ from mixdata.files import disk_errors, sync_folder, write_synced
 from mixdata.report.html import render, waveform
 from mixdata.rng import stream
 from mixdata.shards.format import encode, headroom_scale
+from mixdata.shards.labels import StemFacts
 from mixdata.shards.reader import Dataset
 
 PAGE = "index.html"
@@ -112,7 +114,16 @@ def _section(example: Example, reasons: list[str], songs: pd.DataFrame, folder: 
     scale = min(example.scale, headroom_scale(peak, "flac16"))
     members = []
     for role, stem, audio in example.members():
-        row: dict[str, Any] = {"role": role, "stem": stem, "file": None, "waveform": "", "loudness": "", "peak": "", "activity": ""}
+        row: dict[str, Any] = {
+            "role": role,
+            "stem": stem,
+            "chain": _chain(example.record, role, stem),
+            "file": None,
+            "waveform": "",
+            "loudness": "",
+            "peak": "",
+            "activity": "",
+        }
         if example.active.get(role, {}).get(stem, True):
             row["file"] = f"audio/{next(numbers):04d}.flac"
             write_synced(folder / row["file"], encode(audio * np.float32(scale), example.sample_rate, "flac16"))
@@ -136,8 +147,18 @@ def _section(example: Example, reasons: list[str], songs: pd.DataFrame, folder: 
         "reasons": reasons,
         "about": about,
         "members": members,
+        "chains": any(member["chain"] for member in members),
         "record": json.dumps(example.record, indent=1, ensure_ascii=False),
     }
+
+
+def _chain(record: dict[str, Any], role: str, stem: str) -> str:
+    """Return the effects that this member went through, in their order, as far as the record tells; a star marks those to remove."""
+    try:
+        applied = StemFacts.model_validate(record["effects"][stem]).chain
+    except (KeyError, TypeError, ValidationError):
+        return ""
+    return " → ".join(link.label + "*" * link.removed for link in applied if role == "input" or not link.removed) or "no effect"
 
 
 _MEASURES = (("mix_loudness", "mix", "LUFS"), ("mix_plr", "peak to loudness", "LU"), ("residual_db", "residual", "dB"))
