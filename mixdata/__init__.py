@@ -5,6 +5,7 @@ mixdata.load_recipe("separated_pseudo")           what to make of them
 mixdata.build("separated_pseudo", out="my-set")   makes it
 mixdata.open_dataset("my-set")                    tables and examples
 mixdata.torch.ShardDataset("my-set", crop=6.0)    random crops for a training loop
+mixdata.effects.Compressor(ratio=4)(audio, rate)  effects, and mixdata.Chain of them
 """
 
 import importlib
@@ -18,6 +19,7 @@ _PLACES = {
     "Song": "mixdata.song",
     "Track": "mixdata.song",
     "Example": "mixdata.example",
+    "Chain": "mixdata.effects",
     "Recipe": "mixdata.recipes",
     "Dataset": "mixdata.shards.reader",
     "load_corpus": "mixdata.corpora",
@@ -34,6 +36,6 @@ __all__ = [*_PLACES, "__version__"]
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(importlib.import_module(_PLACES[name]), name)
-    if name in ("torch", "measures", "separation", "corpora", "audio"):
+    if name in ("torch", "effects", "measures", "separation", "corpora", "audio"):
         return importlib.import_module(f"mixdata.{name}")
     raise AttributeError(f"module 'mixdata' has no attribute {name!r}")

@@ -34,7 +34,7 @@ def test_there_are_snippets_and_every_recipe_and_corpus_is_in_the_tables():
     from mixdata.corpora import corpus_names
     from mixdata.recipes import recipe_names
 
-    assert len(SNIPPETS) == 2
+    assert len(SNIPPETS) == 3
     for name in recipe_names():
         assert f"| `{name}` |" in README
     for name in corpus_names():
