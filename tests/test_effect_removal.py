@@ -115,6 +115,18 @@ def test_the_level_is_that_of_the_whole_stem_and_both_are_as_loud(removal, dry):
             assert example.record["loudness"]["input"][stem] == pytest.approx(levels[0], abs=0.01)
 
 
+@pytest.mark.parametrize("before", ["chain", "each"])
+def test_a_level_over_the_block_is_measured_in_the_block(tmp_path, dry, before):
+    dataset = build(tmp_path, pair_recipe(EFFECTS | {"level": {"lufs": -23, "over": "block", "before": before}, "match": "none"}))
+    for example in dataset:
+        for stem, record in example.record["effects"].items():
+            block = dry[example.song][stem][:, example.start : example.start + example.frames]
+            assert record["gain_db"] == pytest.approx(-23 - integrated_loudness(block, RATE), abs=1e-6)
+            assert record["each_lufs"] == (-23 if before == "each" else None)
+            assert len(record["gains"]["input"]) == (len(record["chain"]) if before == "each" else 0)
+            assert stored_error(example, stem, rendered(example, stem, dry[example.song][stem])) <= 1.5
+
+
 def test_the_pre_roll_is_a_second_and_what_there_is_of_it_at_the_beginning(removal):
     found = {(example.block, record["pre_roll"]) for example in removal for record in example.record["effects"].values()}
     assert found == {(0, 0), (1, RATE), (2, RATE)}
@@ -304,7 +316,8 @@ def test_a_stem_of_which_no_pair_is_good_is_silent_and_counted(tmp_path):
     dataset = build(tmp_path, pair_recipe(words))
     assert verify(dataset.path) == []
     for example in dataset:
-        assert "drums" not in example.record["effects"] and not example.active["input"]["drums"]
+        assert "drums" not in example.record["effects"] and example.activity["drums"] == 0
+        assert not example.active["input"]["drums"] and not example.active["target"]["drums"]
         assert not example.roles["input"]["drums"].any() and not example.roles["target"]["drums"].any()
         assert example.record["effects"]
     rejected = int(dataset.songs["pairs_rejected"].sum())

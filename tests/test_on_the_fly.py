@@ -15,6 +15,7 @@ from mixdata.effects.base import from_record
 from mixdata.errors import RecipeError, UsageError
 from mixdata.on_the_fly import OnTheFly
 from mixdata.recipes import load_recipe
+from mixdata.sampling import Blocks, place_crop, pre_rolled
 from mixdata.torch import CropSampler, ShardDataset
 from tiny_dataset import write_tiny
 
@@ -84,10 +85,14 @@ def test_an_item_depends_on_seed_epoch_and_item_alone(stored):
     for index, item in enumerate(forth):
         assert all(torch.equal(item[name], back[index][name]) for name in PAIRED) and item["effects"] == back[index]["effects"]
     assert torch.equal(again[3]["input"], forth[3]["input"])
-    chains = [item["effects"] for item in forth]
-    assert len(set(chains)) == len(chains), "a new epoch brings new chains"
+    chains = [chain for item in forth for chain in chains_of(item)]
+    assert len(set(chains)) == len(chains), "every item of every epoch has chains of its own"
     seeded = ShardDataset(stored, crop=1.0, effects=EFFECTS, records=True, seed=1)
-    assert not set(chains) & {seeded[index]["effects"] for index in range(len(seeded))}
+    assert not set(chains) & {chain for index in range(len(seeded)) for chain in chains_of(seeded[index])}
+
+
+def chains_of(item) -> list[str]:
+    return [str(record["chain"]) for record in json.loads(item["effects"]).values()]
 
 
 @pytest.mark.parametrize("context, workers", [("fork", 2), ("spawn", 1)])
@@ -119,6 +124,18 @@ def test_the_pre_roll_is_heard_as_in_the_whole_song(stored, songs):
                 assert np.array_equal(item["input"][place].numpy(), whole[:, item["start"] : item["start"] + 8000])
                 inside += item["start"] > 0
     assert inside > 5
+
+
+def test_the_pre_roll_goes_no_further_back_than_what_joins():
+    """A song's blocks from frame 100 on: what was before them lies in another shard."""
+    blocks = Blocks(["a", "b"], ["s", "s"], np.array([100, 150]), np.array([50, 50]), np.array([0, 0]), np.array([2, 2]))
+    crop = place_crop(blocks, 1, 20, 0.5)
+    assert crop.start > 130
+    extended, before = pre_rolled(blocks, crop, 30)
+    assert (before, extended.start, extended.frames) == (30, crop.start - 30, 50)
+    extended, before = pre_rolled(blocks, crop, 1000)
+    assert (before, extended.start, extended.frames) == (crop.start - 100, 100, crop.start - 100 + 20)
+    assert sum(part[2] for part in extended.parts) == extended.frames
 
 
 def test_without_kept_effects_the_target_is_the_dry_crop(stored):
@@ -164,13 +181,15 @@ def test_a_recipe_gives_its_words_by_name_and_by_file(stored, tmp_path):
     assert json.loads(by_name["effects"]) and by_name["input"].any()
 
 
-def test_levels_are_those_of_the_crop(stored):
+def test_levels_are_those_of_the_crop(stored, songs):
     words = {"keep": {"from": ["high_pass"], "count": 1}, "level": {"lufs": -23}, "match": "both_to_lufs", "match_lufs": -25.0}
     data = ShardDataset(stored, crop=2.0, effects=words, records=True)
     for index in range(4):
         item = data[index]
         for place, stem in enumerate(STEMS):
-            if stem in json.loads(item["effects"]):
+            if stem in (records := json.loads(item["effects"])):
+                dry = songs[item["key"][:-6]][stem][:, item["start"] : item["start"] + 2 * RATE]
+                assert records[stem]["gain_db"] == pytest.approx(-23 - mixdata.measures.integrated_loudness(dry, RATE), abs=1e-6)
                 for role in ("input", "target"):
                     assert mixdata.measures.integrated_loudness(item[role][place].numpy(), RATE) == pytest.approx(-25, abs=0.1)
 

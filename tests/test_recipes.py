@@ -106,12 +106,21 @@ def test_all_mistakes_are_named_at_once_with_file_line_and_nearest_word(tmp_path
         ("[{separate: {}}, {separate: {}}, {segment: {}}]", "go by the name"),
         ("[{separate: {}, gate: {}}, {segment: {}}]", "is written"),
         ("[{segment: {seconds: 1, min_seconds: 2}}]", "longer than a block"),
-        ("[{segment: {}}]", r":2: steps.0: segment needs 'input': put separate before it"),
+        ("[{segment: {}}]", r":2: steps.0: segment needs 'input' or 'dry': put separate or stems before it"),
         ("[{gate: {}}, {separate: {}}, {segment: {}}]", "gate needs 'input': put separate before it"),
         ("[{separate: {}}, {stem_loudness: {}}, {segment: {}}]", "stem_loudness needs 'input.active': put gate before it"),
         ("[{separate: {}}, {bleed_jitter: {}}, {gate: {}}, {segment: {}}]", "bleed_jitter needs 'input.active': put gate before it"),
         ("[{separate: {}}, {gate: {}}, {bleed_jitter: {role: inptu}}, {segment: {}}]", "no step makes: 'inptu'; did you mean 'input'"),
         ("[{separate: {}}, {gate: {}}, {stem_loudness: {role: input.active}}, {segment: {}}]", "no step makes: 'input.active.active'"),
+        (
+            "[{stems: {}}, {segment: {}}, {effects: {remove: {from: [eq], count: 1}, per_stem: {drms: {eq: {}}}}}]",
+            "'drms', which is not among",
+        ),
+        ("[{stems: {take: [mixture]}}, {segment: {}}, {effects: {remove: {from: [eq], count: 1}, mixture: true}}]", "leave out `mixture"),
+        (
+            "[{stems: {}}, {segment: {}}, {effects: {remove: {from: [low_pass], count: 1}, low_pass: {frequency_hz: 30000}}}]",
+            "steps.2.effects: low_pass: .*22050",
+        ),
         ("[{separate: {}}, {mix_loudness: {role: input}}, {segment: {}}]", "no step makes: 'input.mixture'"),
         ("[{separate: {}}, {gate: {}}, {gate: {}, as: again}, {segment: {}}]", "again makes 'input.active', which gate made already"),
         ("[{separate: {}}, {gate: false}, {segment: {}}]", "dictionary.*got False"),
@@ -266,7 +275,7 @@ def test_distributions_draw_what_they_say():
     counts = np.bincount([Integers(integers=[0, 4]).draw(generator) for _ in range(many)])
     assert len(counts) == 5 and np.all(np.abs(counts / many - 0.2) < 0.015)  # ends as likely as the rest
     assert {Choice(choice=[1.5, 2]).draw(generator) for _ in range(100)} == {1.5, 2}
-    assert set(KINDS) == {"uniform", "loguniform", "normal", "integers", "choice"}
+    assert set(KINDS) == {"uniform", "loguniform", "normal", "integers", "choice", "weighted"}
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,11 @@ def test_a_listed_stem_that_the_song_has_not_is_silent(tmp_path):
 
 def test_a_stem_sounds_where_it_is_heard_in_the_mix(tmp_path):
     bass = noise(1)
-    bass[:, RATE:] *= 1e-3  # 60 dB under the drums
+    bass[:, RATE:] *= 0.0145  # 37 LU under the mix, yet above the floor
     work = run(song(tmp_path, drums=noise(0), bass=bass), "drums", "bass")
     expected = activity_mask(bass, RATE, integrated_loudness(work.mixture, RATE), 35.0, -55.0)
     assert np.array_equal(work.activity["bass"], expected) and 0 < expected.mean() < 1
+    assert activity_mask(bass, RATE).all(), "the floor alone would not tell"
     assert run(song(tmp_path, drums=noise(0), bass=bass), "drums", "bass", relative_lu=80.0, floor_lufs=-90.0).activity["bass"].all()
 
 

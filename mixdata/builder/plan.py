@@ -120,7 +120,7 @@ def _order(song: Song, seed: int) -> str:
 def _bytes(frames: int, recipe: Recipe, roles: dict[str, list[str]]) -> int:
     codec = recipe.header.output.codec
     share = FLAC_SHARE if CODECS[codec] == ".flac" else 1.0
-    return round(frames * 2 * BITS[codec] / 8 * share * sum(len(stems) for stems in roles.values()))
+    return round(frames * 2 * BITS[codec] / 8 * share * sum(len(stems) for stems in roles.values()) * recipe.variants)
 
 
 def _shards(songs: list[PlannedSong], recipe: Recipe, roles: dict[str, list[str]]) -> Iterator[list[PlannedSong]]:

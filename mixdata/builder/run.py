@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixdata import files
+import numpy as np
+
+from mixdata import files, measures
 from mixdata.builder import folder, local
 from mixdata.builder.finish import finish
 from mixdata.builder.lock import exclusive
@@ -20,6 +22,7 @@ from mixdata.corpora import Corpus, load_corpus
 from mixdata.errors import MixdataError, SongError, UsageError
 from mixdata.progress import Progress
 from mixdata.recipes.model import Recipe, load_recipe
+from mixdata.shards.format import encode
 from mixdata.shards.reader import Dataset, open_dataset
 
 COPIES = 16  # of a song's audio in memory at the worst moment; measured 8 to 15
@@ -121,11 +124,19 @@ def _build(plan: Plan, out: Path, cache: Path, workers: int, quiet: bool) -> Non
     if len(missing) < len(plan.shards) and not quiet:
         print(f"resuming: {len(plan.shards) - len(missing)} of {len(plan.shards)} shards are there already", file=sys.stderr)
     if missing:
-        plan.recipe.warm_up()
+        _warm_up(plan)
     with Progress("building", total=seconds, quiet=quiet) as progress:
         local.run(jobs, workers, lambda event, song, done: progress.update(done, song))
     folder.sweep(out)  # where one worker dies, the pool stops the others wherever they are
     finish(plan, out)
+
+
+def _warm_up(plan: Plan) -> None:
+    """Compile in this process what every worker needs, so that each finds it done."""
+    second = np.zeros((2, plan.recipe.header.sample_rate), np.float32)
+    measures.integrated_loudness(second, plan.recipe.header.sample_rate)
+    encode(second, plan.recipe.header.sample_rate, plan.recipe.header.output.codec)
+    plan.recipe.warm_up()
 
 
 def _check_space(plan: Plan, missing: list[PlannedShard], out: Path) -> None:

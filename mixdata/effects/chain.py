@@ -27,6 +27,10 @@ class Chain(Effect):
     def is_identity(self) -> bool:
         return all(each.is_identity() for each in self.effects)
 
+    def check_rate(self, sample_rate: int) -> None:
+        for each in self.effects:
+            each.check_rate(sample_rate)
+
     def arrival_frames(self, sample_rate: int) -> int:
         return sum(each.arrival_frames(sample_rate) for each in self.effects)
 
@@ -49,6 +53,10 @@ class Send(Effect):
             wet = each(wet, sample_rate)
         kind = audio.dtype.type
         return np.asarray(audio * kind(amplitude(self.dry_db)) + wet * kind(amplitude(self.send_db)))
+
+    def check_rate(self, sample_rate: int) -> None:
+        for each in self.effects:
+            each.check_rate(sample_rate)
 
     def arrival_frames(self, sample_rate: int) -> int:
         return 0 if self.dry_db > -math.inf else sum(each.arrival_frames(sample_rate) for each in self.effects)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -149,6 +150,11 @@ class Recipe:
         """Return the roles whose stems sum to their mixture."""
         return [role for call in self.steps for role in call.step.sums(call.params)]
 
+    @property
+    def variants(self) -> int:
+        """How many examples are made of each block."""
+        return math.prod(getattr(call.params, "variants", 1) for call in self.steps)
+
     def warm_up(self) -> None:
         """Do once what every worker would otherwise do at its start, such as compiling."""
         for call in self.steps:
@@ -202,7 +208,7 @@ def check_recipe(document: strict_yaml.Document, source: str) -> Recipe:
     header = _checked(TypeAdapter(Header), data, (), complain, extra=["steps"])
     calls = _checked_steps(raw_steps, complain)
     if header is not None and calls and not problems:
-        _check_order(calls, complain)
+        _check_order(calls, header.sample_rate, complain)
     if problems or header is None:
         count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         raise RecipeError(f"{source} has {count}:\n" + "\n".join(problems))
@@ -239,7 +245,7 @@ def _checked_steps(raw: Any, complain: Any) -> list[StepCall]:
     return calls
 
 
-def _check_order(calls: list[StepCall], complain: Any) -> None:
+def _check_order(calls: list[StepCall], sample_rate: int, complain: Any) -> None:
     scopes = [call.step.scope for call in calls]
     if scopes.count("cut") != 1:
         complain(("steps",), "a recipe cuts songs into examples exactly once: it needs one `segment` step")
@@ -253,17 +259,21 @@ def _check_order(calls: list[StepCall], complain: Any) -> None:
             complain(path, f"{call.label} works on examples and must stand after {calls[cut].label}")
         missing = sorted(need for need in call.step.needs(call.params) if not made.keys() & set(need.split("|")))
         if missing:
-            complain(path, f"{call.label} needs {_provider(missing[0])}")
+            complain(path, f"{call.label} needs {_provider(missing[0], call.step.scope)}")
         for name in sorted(call.step.makes & made.keys()):
             complain(path, f"{call.label} makes {name!r}, which {made[name]} made already; leave one of them out")
             break
         made |= dict.fromkeys(call.step.makes, call.label)
+        if not missing:
+            for message in call.step.fits(call.params, sample_rate, {earlier.step.name: earlier.params for earlier in calls[:number]}):
+                complain((*path, call.step.name), message)
 
 
-def _provider(name: str) -> str:
-    """Say of a thing that is not there which step would make it."""
+def _provider(name: str, scope: str) -> str:
+    """Say of a thing that is not there which step would make it before a step of this scope."""
     wanted = name.split("|")
-    makers = [step.name for step in STEPS.values() if step.makes & set(wanted)]
+    early = [step for step in STEPS.values() if scope == "example" or step.scope != "example"]
+    makers = [step.name for step in early if step.makes & set(wanted)]
     if makers:
         return f"{' or '.join(map(repr, wanted))}: put {' or '.join(makers)} before it"
     return f"what no step makes:{_nearest(name, {made for step in STEPS.values() for made in step.makes})}"

@@ -24,6 +24,7 @@ class Step:
     `fingerprint(params)` adds what else decides the output (weights, impulse responses), `song_fingerprint(params, song)` what else
     it reads for one song; `pin(params)` writes such hashes into the parameters. `continuous(params)` says whether the blocks of a song
     still join without a seam. `warm_up(params)` does once, before there are workers, what each would otherwise do at its start.
+    `fits(params, sample_rate, earlier)` says what does not go with the rate and the parameters of the steps before, by their names.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Step:
     continuous: Callable[[Any], bool]
     sums: Callable[[Any], list[str]]
     warm_up: Callable[[Any], None]
+    fits: Callable[[Any, int, dict[str, Any]], Iterable[str]]
     summary: str
 
 
@@ -61,13 +63,14 @@ def step(
     continuous: Callable[[Any], bool] = lambda params: True,
     sums: Callable[[Any], list[str]] = lambda params: [],
     warm_up: Callable[[Any], None] = lambda params: None,
+    fits: Callable[[Any, int, dict[str, Any]], Iterable[str]] = lambda params, sample_rate, earlier: (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a step: `@step("gate", Gate)` above `def gate(work, params): …`."""
 
     def register(run: Callable[..., Any]) -> Callable[..., Any]:
         summary = (run.__doc__ or "").strip().splitlines()[0] if run.__doc__ else ""
         schema = TypeAdapter(params)
-        given = (needs, frozenset(makes), fingerprint, song_fingerprint, pin, roles, continuous, sums, warm_up)
+        given = (needs, frozenset(makes), fingerprint, song_fingerprint, pin, roles, continuous, sums, warm_up, fits)
         STEPS[name] = Step(name, run, schema, version, scope, *given, summary)
         return run
 

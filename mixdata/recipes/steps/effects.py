@@ -12,7 +12,7 @@ import numpy as np
 from mixdata import measures
 from mixdata.effects import EFFECTS, pairs
 from mixdata.effects.pairs import Pair, Rendered
-from mixdata.errors import UsageError
+from mixdata.errors import EffectError
 from mixdata.example import Example
 from mixdata.recipes.chain_words import WORDS, Setting
 from mixdata.recipes.pair_maker import MIXTURE, Made, Maker, Source, assemble
@@ -49,9 +49,35 @@ def _warm_up(params: Any) -> None:
 
 def _roles(params: Any, made: dict[str, list[str]]) -> dict[str, list[str]]:
     stems = [*([MIXTURE] if params.mixture else []), *made["dry"]]
-    if len(set(stems)) != len(stems):
-        raise UsageError("the mixture alone is taken as a stem; it needs no `mixture: true`")
     return {**{role: stems for role, stems in made.items() if role != "dry"}, "input": stems, "target": stems}
+
+
+def _fits(params: Any, sample_rate: int, earlier: dict[str, Any]) -> Iterator[str]:
+    """Say which stems are not there, and which effects can never be applied at this rate."""
+    stems = list(earlier["stems"].take)
+    for stem in params.per_stem:
+        if stem not in stems:
+            yield f"per_stem has laws for {stem!r}, which is not among the stems: {', '.join(stems)}"
+    if params.mixture and MIXTURE in stems:
+        yield "the mixture is taken as a stem already; leave out `mixture: true`"
+    random = np.random.Generator(np.random.Philox(0))
+    for laws in (params, *params.per_stem.values()):
+        for name in dict.fromkeys((*laws.keep.names(), *laws.remove.names())):
+            problem = _never_at(laws.words(name), sample_rate, random)
+            if problem is not None:
+                yield f"{name}: {problem}"
+
+
+def _never_at(words: Any, sample_rate: int, random: np.random.Generator, draws: int = 20) -> str | None:
+    """Return why none of some draws of an effect can be applied at this rate, None where one can."""
+    problem = None
+    for _ in range(draws):
+        try:
+            words.draw(random, Setting(-20.0, ("",))).check_rate(sample_rate)
+            return None
+        except EffectError as error:
+            problem = str(error)
+    return problem
 
 
 @step(
@@ -64,6 +90,7 @@ def _roles(params: Any, made: dict[str, list[str]]) -> dict[str, list[str]]:
     roles=_roles,
     continuous=lambda params: params.per == "song",
     warm_up=_warm_up,
+    fits=_fits,
     sums=lambda params: ["input", "target"] if params.mixture else [],
 )
 def effects(work: Work, example: Example, params: Any, label: str) -> Iterator[Example]:
