@@ -4,8 +4,8 @@
     python benchmarks/effects.py                 # all of it, some minutes
     python benchmarks/effects.py --rounds 3 --only effects
 
-Every contender processes the same audio, rounds alternate, and what is printed is the median of the seconds of stereo audio per second of CPU
-time, and the median of the rounds' ratios. The build's opponent is the loop that one would write by hand: pedalboard for the chain,
+Every contender processes the same audio, rounds alternate, and what is printed is the median of the seconds of stereo audio per second of
+CPU time, and the median of the rounds' ratios. The build's opponent is the loop that one would write by hand: pedalboard for the chain,
 pyloudnorm for levels, soundfile for FLAC, WebDataset's writer for the tar. It verifies nothing; ours verifies every pair.
 """
 

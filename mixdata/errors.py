@@ -38,10 +38,11 @@ class SongError(MixdataError):
     worker died on it), and those of separators.
     """
 
-    def __init__(self, reason: str, message: str):
-        super().__init__(reason, message)
+    def __init__(self, reason: str, message: str, counts: dict[str, int] | None = None):
+        super().__init__(reason, message, counts)
         self.reason = reason
         self.message = message
+        self.counts = counts or {}  # what was counted before the song was given up, for songs.parquet
 
     def __str__(self) -> str:
         return self.message

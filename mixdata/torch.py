@@ -115,12 +115,16 @@ class ShardDataset(TorchDataset[dict[str, Any]]):
         count = len(self.first_stems)
         item: dict[str, Any] = dict(zip(self.roles, audio.split(sizes), strict=True))
         item["mask"] = torch.tensor([any(shard.active[piece.members[stem]] for piece in pieces) for stem in range(count)])
-        weight = np.array([piece.frames for piece in pieces], np.float32) / np.float32(crop.frames)
-        item["activity"] = torch.from_numpy(weight @ self._activity[[part[0] for part in crop.parts]])
+        item["activity"] = self._sounding(crop)
         item |= {"valid_frames": crop.frames, "key": self.blocks.key[crop.block], "start": crop.start}
         if self.records:
             item["record"] = shard.record(self.blocks.key[crop.block])
         return item
+
+    def _sounding(self, crop: Crop) -> torch.Tensor:
+        """Return the share of the crop in which each stem of the first role sounds."""
+        weight = np.array([frames for _, _, frames, _ in crop.parts], np.float32) / np.float32(crop.frames)
+        return torch.from_numpy(weight @ self._activity[[block for block, _, _, _ in crop.parts]])
 
     def _on_the_fly(self, words: str | Path | Mapping[str, Any]) -> Any:
         from mixdata.on_the_fly import OnTheFly  # effects compile code, which a loader without them need not load
@@ -140,8 +144,9 @@ class ShardDataset(TorchDataset[dict[str, Any]]):
         for role, stems in roles.items():
             item[role] = torch.zeros(len(stems), self.dataset.channels, frames)
             item[role][:, :, : crop.frames] = torch.from_numpy(np.stack(list(stems.values())))
-        paired = torch.tensor([stem in records for stem in self.roles["dry"]])
-        item["mask"], item["activity"] = paired, item["activity"] * paired
+        sounding = dict(zip(self.roles["dry"], self._sounding(crop).tolist(), strict=True))
+        item["mask"] = torch.tensor([stem in records or (stem not in sounding and bool(records)) for stem in roles["input"]])
+        item["activity"] = torch.tensor([sounding.get(stem, 1.0) for stem in roles["input"]]) * item["mask"]
         item |= {"valid_frames": crop.frames, "start": crop.start}
         if self.records:
             item["effects"] = json.dumps(records)

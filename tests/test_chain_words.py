@@ -40,9 +40,9 @@ def written(tmp_path, words: str) -> str:
 
 def laws(words: str):
     """Return the checked parameters of an `effects` step."""
-    return (
-        recipe_from_data({"name": "r", "steps": ["stems", "segment", {"effects": strict_yaml.load_value(words, "test")}]}).steps[-1].params
-    )
+    stems = {"stems": {"take": ["vocals", "drums", "bass", "other", "piano"]}}
+    effects = {"effects": strict_yaml.load_value(words, "test")}
+    return recipe_from_data({"name": "r", "steps": [stems, "segment", effects]}).steps[-1].params
 
 
 def chains(words: str, count: int = MANY, stem: str = "any", setting: Setting = SETTING):

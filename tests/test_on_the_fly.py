@@ -6,7 +6,6 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from pair_sets import EFFECTS, RATE, SMALL
 from torch.utils.data import DataLoader
 
 import mixdata
@@ -17,6 +16,7 @@ from mixdata.on_the_fly import OnTheFly
 from mixdata.recipes import load_recipe
 from mixdata.sampling import Blocks, place_crop, pre_rolled
 from mixdata.torch import CropSampler, ShardDataset
+from pair_sets import EFFECTS, RATE, SMALL
 from tiny_dataset import write_tiny
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -200,7 +200,8 @@ def test_a_chain_may_be_shared_and_a_mixture_added(stored):
         item = data[index]
         records = list(json.loads(item["effects"]).values())
         assert all(record["chain"] == records[0]["chain"] for record in records)
-        assert item["input"].shape[0] == 5
+        assert item["input"].shape[0] == 5 == len(item["mask"]) == len(item["activity"]) and item["mask"][0] and item["activity"][0] == 1
+        assert [bool(there) for there in item["mask"][1:]] == [stem in json.loads(item["effects"]) for stem in STEMS]
         for role in ("input", "target"):
             assert torch.allclose(item[role][0], item[role][1:].sum(0), atol=1e-5)
 

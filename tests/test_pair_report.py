@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pair_sets import EFFECTS, SONGS, pair_recipe
 
 import mixdata
 from conftest import small_recipe
@@ -14,6 +13,7 @@ from mixdata.report.pairs import pair_lines, pair_statistics, share_rows
 from mixdata.report.stats import dataset_statistics, render_text
 from mixdata.shards.index import example_table, shard_rows
 from mixdata.shards.labels import APPLIED, NAMES, StemFacts, column_type, label_columns
+from pair_sets import EFFECTS, SONGS, pair_recipe
 
 CHAIN = [
     {"effect": "delay", "time_s": 0.25, "feedback": 0, "damping_hz": "inf", "ping_pong": True, "label": "echo", "removed": True},

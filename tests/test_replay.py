@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-from pair_sets import EFFECTS, LEVEL, RATE, SMALL, SONGS, pair_recipe
 from typer.testing import CliRunner
 
 import mixdata
@@ -24,6 +23,7 @@ from mixdata.recipes import load_recipe
 from mixdata.recipes.steps.effects import opened_responses
 from mixdata.rng import stream
 from mixdata.shards.reader import Dataset
+from pair_sets import EFFECTS, LEVEL, RATE, SMALL, SONGS, pair_recipe
 
 
 @pytest.fixture(scope="module")

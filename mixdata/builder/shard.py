@@ -70,7 +70,9 @@ def run_song(planned: PlannedSong, recipe: Recipe, cache_dir: Path | None, secon
         if call.step.scope == "example":
             work.examples = [made for example in work.examples for made in call.step.run(work, example, call.params, call.label)]
     if not work.examples:
-        raise SongError("no_examples", f"{planned.song.title}: no block of it gives an example")
+        redraws = ", ".join(f"{name.removeprefix('redraws_')} {n}" for name, n in work.counts.items() if name.startswith("redraws_"))
+        why = f" (pairs that failed their check: {redraws})" if redraws else ""
+        raise SongError("no_examples", f"{planned.song.title}: no block of it gives an example{why}", work.counts)
     _finish(work, planned, recipe)
     return work
 
@@ -110,7 +112,7 @@ def _attempt(planned: PlannedSong, recipe: Recipe, job: Job) -> tuple[dict[str, 
             raise SongError("changed", f"{song.title}: its files changed after the build began; run it again")
         work = run_song(planned, recipe, job.cache_dir)
     except SongError as error:
-        return song_row(song, place, planned.split, error) | about, []
+        return song_row(song, place, planned.split, error) | about | error.counts, []
     except OSError as error:
         return song_row(song, place, planned.split, SongError("unreadable", f"{song.title}: {error.strerror or error}")) | about, []
     return song_row(song, place, planned.split) | about | {"warnings": work.warnings} | plain(work.measures | work.counts), work.examples

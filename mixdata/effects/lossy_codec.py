@@ -10,7 +10,7 @@ import soundfile
 
 from mixdata.audio import resample
 from mixdata.effects.base import Audio, Effect, effect, parameter
-from mixdata.errors import EffectError
+from mixdata.errors import EffectError, RateError
 
 # Bit rates by the part of the standard that a sample rate belongs to (ISO/IEC 11172-3 and 13818-3, layer III, and MPEG-2.5).
 MPEG1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -49,7 +49,7 @@ class LossyCodec(Effect):
     def check_rate(self, sample_rate: int) -> None:
         rate = coded_rate(sample_rate)
         if self.bitrate_kbps not in BIT_RATES[rate]:
-            raise EffectError(
+            raise RateError(
                 f"{self.name}.bitrate_kbps is {self.bitrate_kbps}, but MP3 at {rate} Hz has only {_listed(BIT_RATES[rate])}"
                 + (f" (audio at {sample_rate} Hz is coded at that rate)" if rate != sample_rate else "")
             )
