@@ -198,3 +198,34 @@ def test_what_is_no_audio_is_refused(each, wrong):
 def test_what_is_no_rate_is_refused(each, rate):
     with pytest.raises(EffectError, match="sample_rate"):
         each(np.zeros((2, 10), np.float32), rate)
+
+
+def test_gain_is_in_decibels_of_amplitude():
+    assert EFFECTS["gain"](gain_db=6)(np.full((1, 3), 0.1), 44100) == pytest.approx(0.1 * 10**0.3)
+
+
+@pytest.mark.parametrize("name", ["delay", "chorus", "flanger", "phaser", "reverb", "distortion", "compressor", "eq"])
+def test_what_rings_on_ends_in_exact_silence(name):
+    """Feedback must not settle in subnormal numbers, which are slow on many machines and are not silence."""
+    cls, feedback = EFFECTS[name], {"delay": 0.9, "chorus": 0.9, "flanger": 0.9, "phaser": 0.9}
+    changes = {"feedback": feedback[name]} if name in feedback else {"kind": "asymmetric"} if name == "distortion" else {}
+    changes |= {"time_s": 0.01} if name == "delay" else {}
+    effect = dataclasses.replace(examples(cls), **changes)
+    for dtype in (np.float32, np.float64):
+        audio = np.zeros((2, 30 * 44100), dtype)
+        audio[:, :22050] = music(0.5, 44100, dtype=dtype)
+        assert not effect(audio, 44100)[:, -44100:].any()
+
+
+def test_a_limiter_does_not_hide_what_is_no_number():
+    audio = np.zeros((1, 2000))
+    audio[0, 700] = np.nan
+    assert np.isnan(EFFECTS["limiter"](ceiling_db=-1)(audio, 44100)).any()
+
+
+@pytest.mark.parametrize("wrong", [{"gain_db": 10**400}, {"gain_db": np.inf}, {"gain_db": "6"}])
+def test_odd_numbers_are_refused_by_name(wrong):
+    with pytest.raises(EffectError, match=r"gain\.gain_db"):
+        EFFECTS["gain"](**wrong)
+    with pytest.raises(EffectError, match="no parameter"):
+        from_record({"effect": "gain", 3: 1})

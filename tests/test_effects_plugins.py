@@ -13,7 +13,8 @@ from mixdata.effects.delay import Delay
 from mixdata.effects.gain import Gain
 from mixdata.effects.plugin import Plugin, PluginParameter, _loaded
 from mixdata.effects.reverb import Reverb
-from mixdata.errors import EffectError
+from mixdata.errors import EffectError, RecipeError
+from mixdata.recipes.model import recipe_from_data
 
 RATE = 44100
 
@@ -186,3 +187,19 @@ def test_errors_of_a_file_name_it(made_up):
     loaded[-1].process = lambda audio, rate, reset: audio[:, 5:]
     with pytest.raises(EffectError, match="must keep channels and length"):
         Plugin(path)(noise(), RATE)
+
+
+def test_recipes_and_records_name_plug_in_files_only_from_trusted_folders(tmp_path, monkeypatch):
+    """They come from anywhere, and a plug-in runs native code."""
+    (tmp_path / "any.VST3").write_text("This is no plug-in.")
+    record = describe(Plugin(str(tmp_path / "any.VST3")))
+    with pytest.raises(EffectError, match="MIXDATA_PLUGIN_FOLDERS"):
+        from_record(record)
+    with pytest.raises(EffectError, match="MIXDATA_PLUGIN_FOLDERS"):
+        from_record({"effect": "chain", "effects": [record]})
+    with pytest.raises(RecipeError, match="MIXDATA_PLUGIN_FOLDERS"):
+        effects = {"remove": {"from": ["plugin"], "count": 1}, "plugin": {"plugin": record["plugin"]}}
+        recipe_from_data({"name": "r", "steps": ["stems", "segment", {"effects": effects}]})
+    monkeypatch.setenv("MIXDATA_PLUGIN_FOLDERS", str(tmp_path))
+    assert from_record(record) == Plugin(str(tmp_path / "any.VST3"))
+    assert from_record({"effect": "plugin", "plugin": "Chorus"}) == Plugin("Chorus")

@@ -9,9 +9,23 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from mixdata.effects import EFFECTS, Chain, Compressor, Delay, Distortion, Gain, HighPass, Polarity, Reverb, Send, Vibrato, pairs
+from mixdata.effects import (
+    EFFECTS,
+    Chain,
+    Compressor,
+    Delay,
+    Distortion,
+    Gain,
+    HighPass,
+    NoiseReverb,
+    Polarity,
+    Reverb,
+    Send,
+    Vibrato,
+    pairs,
+)
 from mixdata.effects.base import Effect
-from mixdata.effects.pairs import LEVEL_TOLERANCE, Link, Pair, arrival, render, render_checked
+from mixdata.effects.pairs import LEVEL_TOLERANCE, Link, Pair, arrival, is_shifted, render, render_checked
 from mixdata.errors import EffectError
 from mixdata.measures import integrated_loudness
 from mixdata.measures.spectral import FLOOR, SIZES, stft_distance
@@ -120,7 +134,7 @@ class Vanishing(Faulty):
 @pytest.fixture
 def whole(monkeypatch) -> None:
     """Let presence always be measured over the whole, never over a beginning that is enough."""
-    monkeypatch.setattr(pairs, "_streams", lambda effect: False)
+    monkeypatch.setattr(pairs, "_beginning", lambda audio, sample_rate, guard: audio.shape[1])
 
 
 def reason(effect: Effect, **more: object) -> str | None:
@@ -440,7 +454,7 @@ def test_nothing_that_recipes_draw_counts_as_shifted(name):
 
 
 def test_lag_is_judged_by_the_impulse_response_and_swaying_is_no_lag():
-    assert arrival(Late(), RATE) == 1 and arrival(Early(), RATE) == -1 and arrival(Turned(), RATE) == 0 and arrival(Zero(), RATE) == 0
+    assert arrival(Late(), RATE) == 1 and arrival(Early(), RATE) == -1 and arrival(Turned(), RATE) == 0 and arrival(Zero(), RATE) is None
     assert arrival(Delay(time_s=0.01, mix=1.0), RATE) == 160
     swaying = Vibrato(depth_ms=2.0, phase_cycles=0.25)
     assert abs(arrival(swaying, RATE)) > 5
@@ -495,3 +509,35 @@ def test_stft_distance_hears_no_rounding_to_16_bits():
     a = song(1.5)
     assert stft_distance(a, (np.round(a * 32768) / 32768).astype(np.float32)) < 1e-2
     assert stft_distance(a, a + np.float32(1e-7) * song(1.5, seed=2)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        Delay(mix=1, time_s=0.01, feedback=0),
+        Delay(mix=1, time_s=0.3, feedback=0),
+        Delay(mix=1, time_s=2, feedback=0),
+        Reverb(mix=1),
+        Send((Delay(mix=1, time_s=0.5, feedback=0),), dry_db=-math.inf, send_db=0),
+        NoiseReverb(mix=1, predelay_ms=40),
+    ],
+    ids=lambda effect: f"{effect.name}",
+)
+def test_a_shift_of_any_length_is_seen(effect):
+    assert is_shifted(effect, RATE) and checked([effect])[1] == "shifted"
+
+
+def test_look_ahead_of_others_is_not_taken_for_an_effect():
+    """Rendered from cut audio, what looks ahead differs at the cut; that must not make an inaudible effect present."""
+    compressor = Compressor(threshold_db=-30, lookahead_ms=100)
+    assert checked([Gain(0.01), compressor, compressor])[1] == "absent"
+
+
+@pytest.mark.parametrize("effect", [Chain((Gain(6),)), Chain((Polarity(),)), Send((Gain(6),), send_db=0)], ids=lambda effect: effect.name)
+def test_chains_of_level_effects_are_judged_without_matching_levels(effect):
+    assert checked([effect])[1] is None
+
+
+def checked(effects):
+    source = (np.random.default_rng(0).standard_normal((2, 4 * RATE)) * 0.1).astype(np.float32)
+    return render_checked(Pair(tuple(Link(effect, effect.name, True) for effect in effects)), source, RATE)

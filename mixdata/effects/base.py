@@ -14,6 +14,7 @@ Calling an effect checks the audio and runs `process`. `describe` and `from_reco
 import dataclasses
 import math
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, field
 from typing import Any, ClassVar, TypeVar
@@ -62,8 +63,9 @@ class Effect(Parameters):
 
     `version`: raise it when the output changes; it goes into the identity of what was built.
     `level_only`: the effect only changes level or polarity, so whether it is present is judged without matching levels.
+    `exact`: what comes out before a sound arrives is 0 and not the rounding of a Fourier transform.
     `rings`: a linear-phase filter inside rings before the arrival of a sound, too, so arrival is judged by the peak.
-    `streams`: a beginning of the audio gives the same beginning of the output (but for the last 0.15 s: look-ahead).
+    `streams`: a beginning of the audio gives the same beginning of the output, but for the last `reach_frames`.
     `lanes`: `process` takes `(pieces, channels, frames)` as well and treats each piece as if it were alone.
     `neutral`: parameters with which the effect does nothing at all.
     """
@@ -71,6 +73,7 @@ class Effect(Parameters):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     level_only: ClassVar[bool] = False
+    exact: ClassVar[bool] = True
     rings: ClassVar[bool] = False
     streams: ClassVar[bool] = True
     lanes: ClassVar[bool] = False
@@ -103,6 +106,9 @@ class Effect(Parameters):
     def check_rate(self, sample_rate: int) -> None:
         """Raise `EffectError` where a parameter does not fit this rate, such as a frequency above half of it."""
 
+    def refuse_distrusted(self) -> None:
+        """Raise `EffectError` where an effect that was described by data could do harm: recipes and datasets come from anywhere."""
+
     def is_identity(self) -> bool:
         """Whether these parameters do nothing: then the output is the input, bit for bit."""
         return self.neutral is not None and all(getattr(self, name) == value for name, value in self.neutral.items())
@@ -110,6 +116,10 @@ class Effect(Parameters):
     def arrival_frames(self, sample_rate: int) -> int:
         """Return after how many frames the first sound comes out: 0 but for what is fully wet and delayed by its nature."""
         return 0
+
+    def reach_frames(self, sample_rate: int) -> int:
+        """Return how far what comes out can depend on what has not come in yet: look-ahead, filters without delay."""
+        return round(0.005 * sample_rate) + self.sway_frames(sample_rate)
 
     def sway_frames(self, sample_rate: int) -> int:
         """Return how many frames earlier or later than that it may come: 0 but where moving it to and fro is the effect."""
@@ -160,7 +170,9 @@ def from_record(data: dict[str, Any]) -> Effect:
     if not isinstance(data, dict) or not isinstance(data.get("effect"), str):
         raise EffectError(f"an effect is a mapping with its name under 'effect', got {data!r}")
     rest = {key: value for key, value in data.items() if key != "effect"}
-    return _built(effect_class(data["effect"]), rest)
+    built: Effect = _built(effect_class(data["effect"]), rest)
+    built.refuse_distrusted()
+    return built
 
 
 def effect_class(name: str) -> type[Effect]:
@@ -180,7 +192,7 @@ def _built(cls: type[Any], data: dict[str, Any]) -> Any:
     label = getattr(cls, "name", cls.__name__.lower())
     for key in data:
         if key not in known:
-            raise EffectError(f"{label} has no parameter {key!r}{_or_nearest(key, known)}")
+            raise EffectError(f"{label} has no parameter {key!r}{_or_nearest(str(key), known)}")
     return cls(**{key: _parsed(known[key], value) for key, value in data.items()})
 
 
@@ -215,21 +227,23 @@ def _checked(owner: Any, each: "dataclasses.Field[Any]", value: Any) -> Any:
         if not isinstance(value, tuple | list) or not all(isinstance(item, facts["items"]) for item in value):
             raise EffectError(f"{label} must be a tuple of {facts['items'].__name__}, got {value!r}")
         return tuple(value)
+    if isinstance(value, np.generic):
+        value = value.item()
     if kind == "bool":
         return _or_raise(isinstance(value, bool), label, "true or false", value)
     if kind == "str":
         if facts["choices"] is None:
             return _or_raise(isinstance(value, str), label, "a text", value)
         return _or_raise(value in facts["choices"], label, f"one of {', '.join(facts['choices'])}", value)
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # NaN
         raise EffectError(f"{label} must be a number, got {value!r}")
     if kind == "int":
         _or_raise(isinstance(value, int), label, "a whole number", value)
     low, high = facts["low"], facts["high"]
-    if (low is not None and value < low) or (high is not None and value > high) or (math.isinf(value) and value not in (low, high)):
-        raise EffectError(f"{label} must lie between {low:g} and {high:g}, got {value!r}")
+    least, most = (-sys.float_info.max if low is None else low), (sys.float_info.max if high is None else high)
+    if not least <= value <= most:  # whole numbers of Python have no end, so they are compared before they become floats
+        got = value if isinstance(value, float) or abs(value) < 10**15 else "a longer number"
+        raise EffectError(f"{label} must lie between {least:g} and {most:g}, got {got}")
     return value if kind == "int" else float(value)
 
 

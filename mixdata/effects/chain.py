@@ -31,6 +31,9 @@ class Chain(Effect):
         for each in self.effects:
             each.check_rate(sample_rate)
 
+    def reach_frames(self, sample_rate: int) -> int:
+        return sum(each.reach_frames(sample_rate) for each in self.effects)
+
     def arrival_frames(self, sample_rate: int) -> int:
         return sum(each.arrival_frames(sample_rate) for each in self.effects)
 
@@ -57,6 +60,9 @@ class Send(Effect):
     def check_rate(self, sample_rate: int) -> None:
         for each in self.effects:
             each.check_rate(sample_rate)
+
+    def reach_frames(self, sample_rate: int) -> int:
+        return sum(each.reach_frames(sample_rate) for each in self.effects)
 
     def arrival_frames(self, sample_rate: int) -> int:
         return 0 if self.dry_db > -math.inf else sum(each.arrival_frames(sample_rate) for each in self.effects)

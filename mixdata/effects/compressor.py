@@ -36,6 +36,9 @@ class Compressor(Effect):
     ballistics: str = parameter("smooth_decoupled", choices=BALLISTICS)
     link: str = parameter("max", choices=LINKS)
 
+    def reach_frames(self, sample_rate: int) -> int:
+        return super().reach_frames(sample_rate) + round(self.lookahead_ms * sample_rate / 1000)
+
     def process(self, audio: Audio, sample_rate: int) -> Audio:
         detection = Detection(self.detector, self.link, self.rms_ms, self.lookahead_ms)
         curve = Curve(self.threshold_db, 1 - 1 / self.ratio, self.knee_db)

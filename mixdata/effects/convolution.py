@@ -11,11 +11,12 @@ import scipy.fft
 from mixdata.audio import resample
 from mixdata.effects.base import Audio, Effect, effect, parameter
 from mixdata.effects.impulse_responses import load, path_of
-from mixdata.errors import EffectError
+from mixdata.errors import EffectError, RateError
 from mixdata.kernels import kernel
 
 BLOCK = 16_384
 GROUP = 4  # scipy transforms four rows at once about three times as fast as one by one
+LEAST_LEFT = 1e-4  # of a response's energy: less is what resampling leaves of a response that lies above half the new rate
 FADE_MS = 10.0  # where `length_s` cuts a response
 
 
@@ -35,6 +36,7 @@ class Convolution(Effect):
     """
 
     neutral: ClassVar[dict[str, float]] = {"mix": 0.0}
+    exact: ClassVar[bool] = False
 
     impulse_response: str = parameter("")
     mix: float = parameter(0.3, low=0, high=1, draw={"uniform": [0.1, 0.6]})
@@ -74,16 +76,16 @@ def prepared(response: Audio, from_rate: int, sample_rate: int, length_s: float)
     response = response[:, onset(response) :]
     least = from_rate // sample_rate + 2  # what gives a frame at this rate, and what soxr takes
     response = np.pad(response, ((0, 0), (0, max(least - response.shape[1], 0))))
+    before = np.square(response, dtype=np.float64).sum() / from_rate
     response = resample(response, from_rate, sample_rate).astype(np.float64)
+    if np.square(response).sum() / sample_rate <= LEAST_LEFT * before:
+        raise RateError(f"convolution.impulse_response: at {sample_rate} Hz nothing is left of a response of {from_rate} Hz")
     frames = max(round(length_s * sample_rate), 1)
     if response.shape[1] > frames:
         fade = min(round(FADE_MS * sample_rate / 1000), frames)
         response = response[:, :frames].copy()
         response[:, frames - fade :] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade + 1) / (fade + 1))
-    energy = np.square(response).sum() / len(response)
-    if not energy:
-        raise EffectError(f"convolution.impulse_response: at {sample_rate} Hz nothing is left of a response of {from_rate} Hz")
-    return response / np.sqrt(energy)
+    return response / np.sqrt(np.square(response).sum() / len(response))
 
 
 @lru_cache(maxsize=16)

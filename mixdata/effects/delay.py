@@ -9,6 +9,8 @@ import numpy as np
 from mixdata.effects.base import Audio, Effect, effect, parameter, refuse_above_nyquist
 from mixdata.kernels import kernel
 
+TINY = 1e-30  # less counts as silence, or echoes would never die: they would stay in the smallest numbers, which are slow
+
 
 @effect
 @dataclass(frozen=True)
@@ -69,17 +71,18 @@ def _echo(x, echo, later, feedback, pole, bounces):  # type: ignore[no-untyped-d
                 kept = state[channel]
                 for n in range(count):
                     kept = past[n] + pole * (kept - past[n])
+                    kept = kept if abs(kept) > TINY else 0.0
                     dark[channel, n] = kept
                 state[channel] = kept
                 past = dark[channel, :count]
             target = echo[channel, start : start + count]
             if bounces and channel == 1:
                 for n in range(count):
-                    target[n] = feedback * past[n]
+                    target[n] = feedback * past[n] if abs(past[n]) > TINY else 0
             else:
                 source = x[channel, start - later : start - later + count]
                 for n in range(count):
-                    target[n] = source[n] + feedback * past[n]
+                    target[n] = source[n] + (feedback * past[n] if abs(past[n]) > TINY else feedback * 0)
 
 
 @kernel

@@ -30,6 +30,7 @@ TANH = (
 )
 """tanh(v) / v as a ratio of polynomials in v^2 (own least-squares fit): true to 2e-11 up to TANH_END, where tanh is 1 to within 1e-7."""
 DC_HZ = 10.0
+TINY = 1e-30  # less counts as silence
 
 
 @effect
@@ -62,12 +63,13 @@ class Distortion(Effect):
             raise EffectError(f"distortion.oversampling must be one of {', '.join(map(str, FACTORS))}, got {self.oversampling!r}")
 
     def factor(self, sample_rate: int) -> int:
-        """Return how many times the rate the curve runs at. What is automatic needs less where the rate is high already."""
+        """Return how many times the rate the curve runs at. What is automatic needs less at high rates and more at low ones."""
         if self.oversampling:
             return self.oversampling
         hotter = max(0, math.ceil((self.drive_db - AMPLE_DRIVE_DB) / 6))
-        faster = max(0, int(math.log2(sample_rate / 44_100)))
-        return min(8, max(1, (AUTOMATIC[self.kind] << hotter) >> faster))
+        faster = math.floor(math.log2(sample_rate / 44_100))  # a whole octave above 44.1 kHz, or any below
+        wanted = AUTOMATIC[self.kind] << hotter
+        return min(8, max(1, wanted >> faster if faster > 0 else wanted << min(-faster, 3)))
 
     def process(self, audio: Audio, sample_rate: int) -> Audio:
         real = audio.dtype.type
@@ -139,6 +141,7 @@ def _distort(x, out, first, second, third, doublings, kind, tanh, facts, dry, we
                 level = 0.5 * (1 + pole)
                 for n in range(MARGIN, MARGIN + count):
                     kept = level * (base[n] - before) + pole * kept
+                    kept = kept if abs(kept) > TINY else 0.0
                     before = base[n]
                     base[n] = kept
             source, shaped, target = x[channel, start : start + count], base[MARGIN : MARGIN + count], out[channel, start : start + count]

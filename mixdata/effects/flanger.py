@@ -1,10 +1,11 @@
 """Flanger: a comb whose teeth wander."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mixdata.effects.base import Audio, Effect, effect, parameter
-from mixdata.effects.modulation import channel_phases, modulated_delay
+from mixdata.effects.modulation import SHORTEST, channel_phases, modulated_delay
 
 
 @effect
@@ -27,7 +28,10 @@ class Flanger(Effect):
     spread_cycles: float = parameter(0.0, low=0, high=0.5)
 
     def arrival_frames(self, sample_rate: int) -> int:
-        return round(self.centre_delay_ms / 1000 * sample_rate) if self.mix == 1 else 0
+        return max(round(self.centre_delay_ms / 1000 * sample_rate), round(SHORTEST)) if self.mix == 1 else 0
+
+    def sway_frames(self, sample_rate: int) -> int:
+        return math.ceil(self.depth * self.centre_delay_ms / 1000 * sample_rate) + 2 if self.mix == 1 else 0
 
     def process(self, audio: Audio, sample_rate: int) -> Audio:
         delay = self.centre_delay_ms / 1000

@@ -33,6 +33,9 @@ class Limiter(Effect):
     lookahead_ms: float = parameter(5.0, low=0, high=50)
     link: str = parameter("max", choices=LINKS)
 
+    def reach_frames(self, sample_rate: int) -> int:
+        return super().reach_frames(sample_rate) + round(self.lookahead_ms * sample_rate / 1000)
+
     def process(self, audio: Audio, sample_rate: int) -> Audio:
         ceiling = amplitude(self.ceiling_db)
         bound = audio.dtype.type(ceiling)
@@ -91,8 +94,8 @@ def _limit(audio: Audio, out: Audio, drive: float, ceiling: float, ahead: int, f
                 before, after = audio[piece, channel], out[piece, channel]
                 for i in range(skipped, size):
                     loud = before[start - ahead + i] * gain[i]
-                    loud = loud if loud < ceiling else ceiling
-                    after[start - ahead + i] = loud if loud > -ceiling else -ceiling
+                    loud = ceiling if loud > ceiling else loud  # what is no number stays none
+                    after[start - ahead + i] = -ceiling if loud < -ceiling else loud
             needed[:ahead] = needed[size : size + ahead].copy()
             steps[:window] = steps[size : size + window].copy()
 

@@ -54,6 +54,9 @@ class LossyCodec(Effect):
                 + (f" (audio at {sample_rate} Hz is coded at that rate)" if rate != sample_rate else "")
             )
 
+    def sway_frames(self, sample_rate: int) -> int:
+        return 16  # at the lowest bit rates the largest sample of a coded impulse is up to 9 frames away, though noise has no lag
+
     def process(self, audio: Audio, sample_rate: int) -> Audio:
         out = np.zeros_like(audio)
         for first in range(0, len(audio), 2):

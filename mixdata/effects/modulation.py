@@ -10,6 +10,7 @@ from mixdata.kernels import kernel
 SHORTEST = 2.0
 """The shortest delay in frames: the interpolation reads one frame later than the place it reads at, and the loop needs that one done."""
 STRIDE = 64
+TINY = 1e-30  # less counts as silence, or feedback would never die: it would stay in the smallest numbers, which are slow
 
 
 def oscillator(frames: int, sample_rate: int, rate_hz: float, phase_cycles: float) -> np.ndarray:
@@ -55,6 +56,7 @@ def _read(x, line, out, pad, delay, depth, cycles, phases, sines, cosines, weigh
     """The oscillator is exact at each stride's begin and turned on from there. The weights are of the audio's own precision."""
     channels, frames = x.shape
     one, two, sixth, half, feedback, dry, wet = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6]
+    zero = feedback * 0
     for channel in range(channels):
         source, memory, target = x[channel], line[channel], out[channel]
         for start in range(0, frames, STRIDE):
@@ -69,5 +71,5 @@ def _read(x, line, out, pad, delay, depth, cycles, phases, sines, cosines, weigh
                 before, after, last = f + one, f - one, f - two
                 outer = (sixth * f) * (before * after * memory[at - 2] - after * last * memory[at + 1])
                 value = outer + (half * before * last) * (after * memory[at] - f * memory[at - 1])
-                memory[pad + start + n] = source[start + n] + feedback * value
+                memory[pad + start + n] = source[start + n] + feedback * (value if abs(value) > TINY else zero)
                 target[start + n] = dry * source[start + n] + wet * value

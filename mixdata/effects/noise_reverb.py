@@ -30,6 +30,7 @@ class NoiseReverb(Effect):
     """
 
     neutral: ClassVar[dict[str, float]] = {"mix": 0.0}
+    exact: ClassVar[bool] = False
 
     low_decay_s: float = parameter(1.5, low=0.05, high=15, draw={"loguniform": [0.4, 4]})
     mid_decay_s: float = parameter(1.2, low=0.05, high=15, draw={"loguniform": [0.3, 3]})

@@ -13,6 +13,7 @@ import numpy as np
 
 from mixdata.effects.base import Audio, Effect, amplitude, describe
 from mixdata.effects.base import from_record as effect_from_record
+from mixdata.effects.chain import Chain
 from mixdata.errors import EffectError
 from mixdata.measures import integrated_loudness
 from mixdata.measures.spectral import Spectra
@@ -21,9 +22,10 @@ Match = Literal["none", "input_to_target", "both_to_lufs"]
 
 MOST_GAIN_DB = 60.0  # up or down, of any levelling: what would need more is no audio to level
 LEVEL_TOLERANCE = 0.1  # LU
-IMPULSE_PLACE, IMPULSE_FRAMES = 2520, 3200  # 2520 is a multiple of all hold lengths up to 10 frames
+IMPULSE, IMPULSE_PLACE, IMPULSE_FRAMES = 0.5, 2520, 3200  # 2520 is a multiple of all hold lengths up to 10 frames
+LONGEST_WAIT = 6.0  # seconds in which an impulse is looked for where nothing comes out at once; the longest delay is 5
+NOTHING = Chain()
 LEAST, ENERGY = 0.5, 0.1  # of a role: seconds and share of its energy in which presence is first looked for
-GUARD = 0.15  # seconds; how far the future can reach back
 
 
 @dataclass(frozen=True)
@@ -125,35 +127,39 @@ def render_checked(
 
 
 def is_shifted(effect: Effect, sample_rate: int) -> bool:
-    """Whether an effect moves sound in time by more than it sways."""
-    return abs(arrival(effect, sample_rate)) > _sway(effect, sample_rate)
+    """Whether an effect moves sound in time by more than it sways: by what it says of itself, and by what an impulse tells."""
+    sway = sum(each.sway_frames(sample_rate) for each in _inside(effect))
+    late = arrival(effect, sample_rate)
+    return effect.arrival_frames(sample_rate) != 0 or (late is not None and abs(late) > sway)
 
 
-def arrival(effect: Effect, sample_rate: int) -> int:
-    """Return how many frames late (or early) an impulse comes out of the effect.
+def arrival(effect: Effect, sample_rate: int) -> int | None:
+    """Return how many frames late (or early) an impulse comes out of the effect, None where none comes out (of a closed gate, say).
 
-    Judged on the first sound that comes out, or on the largest where a linear-phase filter inside rings before it. 0 where nothing does.
+    Judged on the first sound that comes out, or on the largest where a linear-phase filter inside rings before it.
     """
-    impulse = np.zeros((2, IMPULSE_FRAMES))
-    impulse[:, IMPULSE_PLACE] = 0.5
-    out = np.abs(effect(impulse, sample_rate)).max(axis=0)
-    largest = float(out.max())
-    if largest == 0:
-        return 0
-    first = int(np.argmax(out)) if _rings(effect) else int(np.argmax(out > 1e-9 * largest))
-    return first - IMPULSE_PLACE
+    inside = list(_inside(effect))
+    floor = 0.0 if all(each.exact for each in inside) else IMPULSE * 1e-9
+    for frames in (IMPULSE_FRAMES, IMPULSE_PLACE + round(LONGEST_WAIT * sample_rate)):
+        impulse = np.zeros((2, frames))
+        impulse[:, IMPULSE_PLACE] = IMPULSE
+        out = np.abs(effect(impulse, sample_rate)).max(axis=0)
+        if out.max() > floor:
+            first = np.argmax(out) if any(each.rings for each in inside) else np.argmax(out > floor)
+            return int(first) - IMPULSE_PLACE
+    return None
 
 
-def _sway(effect: Effect, sample_rate: int) -> int:
-    return effect.sway_frames(sample_rate) + sum(_sway(inner, sample_rate) for inner in getattr(effect, "effects", ()))
+def _inside(effect: Effect) -> Iterator[Effect]:
+    """Yield an effect and all that are inside it."""
+    yield effect
+    for inner in getattr(effect, "effects", ()):
+        yield from _inside(inner)
 
 
-def _streams(effect: Effect) -> bool:
-    return effect.streams and all(_streams(inner) for inner in getattr(effect, "effects", ()))
-
-
-def _rings(effect: Effect) -> bool:
-    return effect.rings or any(_rings(inner) for inner in getattr(effect, "effects", ()))
+def _level_only(effect: Effect) -> bool:
+    inner = getattr(effect, "effects", ())
+    return all(_level_only(each) for each in inner) if inner else effect.level_only
 
 
 @dataclass
@@ -231,8 +237,9 @@ def _times(audio: Audio, gain_db: float) -> Audio:
 
 
 def _nulls(pair: Pair, source: Audio, sample_rate: int, pre_roll: int) -> bool:
-    """Whether the pair without its effects is the source, bit for bit, but for the gain in front."""
-    bare = render(replace(pair, links=(), match="none", each_lufs=None), source, sample_rate, pre_roll)
+    """Whether the pair with every effect bypassed is the source, bit for bit, but for the gain in front."""
+    bypassed = tuple(replace(link, effect=NOTHING) for link in pair.links)
+    bare = render(replace(pair, links=bypassed, match="none", each_lufs=None), source, sample_rate, pre_roll)
     dry = _times(source[:, pre_roll:], pair.gain_db)
     return np.array_equal(bare.input, dry) and np.array_equal(bare.target, dry)
 
@@ -242,25 +249,26 @@ def _presence(
 ) -> Iterator[tuple[Link, dict[str, float]]]:
     """Yield for each link how much the input (of a kept effect: the target) changes when that effect alone is left out."""
     frames = rendered.input.shape[1]
-    streams = pair.each_lufs is None and all(_streams(link.effect) for link in pair.links)
-    beginnings = {role: _beginning(getattr(rendered, role), sample_rate) for role in ("input", "target")}
+    streams = pair.each_lufs is None and all(each.streams for link in pair.links for each in _inside(link.effect))
+    guard = sum(link.effect.reach_frames(sample_rate) for link in pair.links)
+    beginnings = {role: _beginning(getattr(rendered, role), sample_rate, guard) for role in ("input", "target")}
     spectra: dict[tuple[str, int], Spectra] = {}
     for link in pair.links:
         role = "input" if link.removed else "target"
         found: dict[str, float] = {}
-        if streams and beginnings[role] < frames and not (link.effect.level_only and pair.match != "none"):
-            found = _change(link, rendered, traces, role, pre_roll, beginnings[role], pair, sample_rate, spectra)
+        if streams and beginnings[role] < frames and not (_level_only(link.effect) and pair.match != "none"):
+            found = _change(link, rendered, traces, role, pre_roll, beginnings[role], guard, pair, sample_rate, spectra)
         if not found or not _is_present(link, found, difference_db, stft):
-            found = _change(link, rendered, traces, role, pre_roll, frames, pair, sample_rate, spectra)
+            found = _change(link, rendered, traces, role, pre_roll, frames, 0, pair, sample_rate, spectra)
         yield link, found
 
 
-def _beginning(audio: Audio, sample_rate: int) -> int:
+def _beginning(audio: Audio, sample_rate: int, guard: int) -> int:
     """Return how many frames hold a tenth of the audio's energy, and as far as the future can reach back; all where most are needed."""
     hop = max(round(0.1 * sample_rate), 1)
     energy = np.add.reduceat(np.einsum("cn,cn->n", audio, audio), np.arange(0, audio.shape[1], hop), dtype=np.float64).cumsum()
     enough = (int(np.searchsorted(energy, ENERGY * energy[-1])) + 1) * hop
-    frames = max(enough, round(LEAST * sample_rate)) + round(GUARD * sample_rate)
+    frames = max(enough, round(LEAST * sample_rate)) + guard
     return frames if frames < 0.6 * audio.shape[1] else audio.shape[1]
 
 
@@ -271,22 +279,25 @@ def _change(
     role: str,
     pre_roll: int,
     frames: int,
+    guard: int,
     pair: Pair,
     sample_rate: int,
     spectra: dict[tuple[str, int], Spectra],
 ) -> dict[str, float]:
-    """Return how much the first `frames` of a role change when a link is left out, in relation to the whole."""
+    """Return how much the first `frames` of a role, but for the last `guard` of them, change when a link is left out.
+
+    In relation to the whole, as if nothing changed in the rest.
+    """
     out, trace = getattr(rendered, role), traces[role]
     whole = out.shape[1]
     others = [other for other in trace.links if other is not link]
     begun = max((_common(each, others) for each in (trace, traces["target"])), key=lambda common: len(common.links))
     begun.signals = [signal[:, : pre_roll + frames] for signal in begun.signals[-1:]]
     left = _after(_run(pair, begun, others, sample_rate, pre_roll, None), pre_roll)
-    if frames < whole:
-        frames -= round(GUARD * sample_rate)
-        left = np.ascontiguousarray(left[:, :frames])
+    frames -= guard
+    left = np.ascontiguousarray(left[:, :frames])
     part = np.ascontiguousarray(out[:, :frames])
-    if link.effect.level_only:  # what is done to levels at the end may undo all that such an effect does
+    if _level_only(link.effect):  # what is done to levels at the end may undo all that such an effect does
         if pair.match != "none":
             outs = {"input": rendered.input, "target": rendered.target, role: left}
             left = _times(left, _match_gains(pair, outs, sample_rate)[0][role])
@@ -295,12 +306,13 @@ def _change(
     matched = left * left.dtype.type(np.vdot(left, part) / power if power else 1.0)  # one gain for all channels: panning stays a change
     if (role, frames) not in spectra:
         spectra[role, frames] = Spectra(part)
-    distance = spectra[role, frames].distance(Spectra(matched)) * frames / whole
-    return {"difference_db": _difference_db(part, matched, out), "stft": distance}
+    # The logarithms' mean shrinks with the share of the time, the convergence with that of the energy's root.
+    share = min(frames / whole, float(np.linalg.norm(part)) / max(float(np.linalg.norm(out)), 1e-30))
+    return {"difference_db": _difference_db(part, matched, out), "stft": spectra[role, frames].distance(Spectra(matched)) * share}
 
 
 def _is_present(link: Link, found: dict[str, float], difference_db: float, stft: float) -> bool:
-    return found["difference_db"] >= difference_db and (link.effect.level_only or found["stft"] >= stft)  # NaN is absent, too
+    return found["difference_db"] >= difference_db and (_level_only(link.effect) or found["stft"] >= stft)  # NaN is absent, too
 
 
 def _difference_db(audio: Audio, other: Audio, whole: Audio) -> float:

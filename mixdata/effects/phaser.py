@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mixdata.effects.base import Audio, Effect, effect, parameter, refuse_above_nyquist
-from mixdata.effects.modulation import channel_phases
+from mixdata.effects.modulation import TINY, channel_phases
 from mixdata.kernels import kernel
 
 STRIDE = 16
@@ -64,9 +64,10 @@ def _phase(x, out, centre, octaves, cycles, phases, stages, feedback, dry, wet):
                 y = x[channel, n] + feedback * back
                 for stage in range(stages):
                     through = a * y + kept[stage]
-                    kept[stage] = y - a * through
+                    rest = y - a * through
+                    kept[stage] = rest if abs(rest) > TINY else 0.0
                     y = through
-                back = y
+                back = y if abs(y) > TINY else 0.0
                 out[channel, n] = dry * x[channel, n] + wet * y
                 a += step
             a = following

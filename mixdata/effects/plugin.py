@@ -1,6 +1,7 @@
 """Effects from outside: VST3 and Audio Unit plug-ins, and those of pedalboard (GPL-3, an optional extra)."""
 
 import importlib
+import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,6 +41,17 @@ class Plugin(Effect):
     plugin: str = parameter("")
     parameters: tuple[PluginParameter, ...] = parameter((), items=PluginParameter)
     choice: str = parameter("")
+
+    def refuse_distrusted(self) -> None:
+        """Refuse a file that a recipe or a dataset names, unless it lies in a folder of $MIXDATA_PLUGIN_FOLDERS."""
+        if Path(self.plugin).suffix.lower() not in FILES:
+            return
+        trusted = [os.path.realpath(folder) for folder in os.environ.get("MIXDATA_PLUGIN_FOLDERS", "").split(os.pathsep) if folder]
+        if not any(os.path.realpath(self.plugin).startswith(folder + os.sep) for folder in trusted):
+            raise EffectError(
+                f"plugin {readable(self.plugin)} is a file named by a recipe or a dataset, and plug-ins run native code with your rights; "
+                "if you trust it, put its folder into the environment variable MIXDATA_PLUGIN_FOLDERS"
+            )
 
     def is_identity(self) -> bool:
         return not self.plugin

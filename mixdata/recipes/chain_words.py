@@ -136,7 +136,9 @@ class Words(Params):
                 drawn[each.name] = setting.response(rng)
             elif value is not None:
                 drawn[each.name] = _drawn(each, value, rng, setting)
-        return cls(**drawn)
+        effect = cls(**drawn)
+        effect.refuse_distrusted()
+        return effect
 
 
 def _drawn(each: "Parameter[Any]", value: Any, rng: np.random.Generator, setting: Setting) -> Any:
