@@ -304,11 +304,13 @@ def _change(
         return {"difference_db": _difference_db(part, left, out), "stft": 0.0}
     power = float(np.vdot(left, left))
     matched = left * left.dtype.type(np.vdot(left, part) / power if power else 1.0)  # one gain for all channels: panning stays a change
+    heard = part if frames == whole else part[:, -round(LEAST * sample_rate) :]  # spectra of half a second are enough in a beginning
     if (role, frames) not in spectra:
-        spectra[role, frames] = Spectra(part)
+        spectra[role, frames] = Spectra(heard)
     # The logarithms' mean shrinks with the share of the time, the convergence with that of the energy's root.
-    share = min(frames / whole, float(np.linalg.norm(part)) / max(float(np.linalg.norm(out)), 1e-30))
-    return {"difference_db": _difference_db(part, matched, out), "stft": spectra[role, frames].distance(Spectra(matched)) * share}
+    share = min(heard.shape[1] / whole, float(np.linalg.norm(heard)) / max(float(np.linalg.norm(out)), 1e-30))
+    distance = spectra[role, frames].distance(Spectra(matched[:, -heard.shape[1] :])) * share
+    return {"difference_db": _difference_db(part, matched, out), "stft": distance}
 
 
 def _is_present(link: Link, found: dict[str, float], difference_db: float, stft: float) -> bool:
