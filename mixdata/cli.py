@@ -4,6 +4,7 @@ import io
 import json
 import signal
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,6 +68,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _stop)
+    warnings.formatwarning = lambda message, *where: f"warning: {message}\n"  # a user's, not a programmer's
     try:
         app()
     except MixdataError as error:
@@ -163,7 +165,8 @@ def _print_plan(plan: Any, workers: int | None, cache_dir: Path | None, out: Pat
     if plan.rejected:
         _print_rejected(plan.rejected, summary(plan.rejected)["reasons"])
     print(f"dataset   about {size(guess.dataset_bytes)} into {out} ({size(facts['dataset_free_bytes'])} free)")
-    print(f"cache     up to {size(guess.cache_bytes)} into {cache} ({size(facts['cache_free_bytes'])} free)")
+    if guess.cache_bytes:
+        print(f"cache     up to {size(guess.cache_bytes)} into {cache} ({size(facts['cache_free_bytes'])} free)")
     if guess.seconds is None:
         print("time      unknown: none of the first songs passes the recipe's steps")
     else:

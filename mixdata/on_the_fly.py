@@ -1,6 +1,7 @@
 """Chains in the loader: pairs are made of stored dry stems while a model trains, by the same words as in a recipe."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ class OnTheFly:
 
     `words` is a recipe with an `effects` step (its name or file), or that step's words as a mapping. Whatever is drawn depends on nothing
     but the seed and the item, so it is the same in every worker and after every restart. A crop is a block of its own: levels are
-    measured over it, and `per`, `variants` and `min_activity` say nothing here.
+    measured over it, and every stem that is not silent in it takes part (`min_activity` says nothing here). Raises `UsageError` for
+    words that only a build can follow: `per: song`, several `variants`, convolution.
     """
 
     def __init__(self, words: str | Path | Mapping[str, Any], sample_rate: int, seed: int):
         self.maker = Maker(_params(words), sample_rate)
         if self.maker.params.impulse_responses is not None:
             raise UsageError("convolution is not offered in the loader: its rooms are split by the builder; build the pairs instead")
+        if self.maker.params.per != "block" or self.maker.params.variants != 1:
+            raise UsageError("in the loader every crop has a chain of its own: leave out `per: song` and `variants`, or build the pairs")
         self.seed = seed
 
     def __getstate__(self) -> dict[str, Any]:
@@ -47,10 +51,13 @@ class OnTheFly:
         """Whether the pairs have a mixture before their stems."""
         return bool(self.maker.params.mixture)
 
-    def __call__(self, dry: dict[str, Audio], pre_roll: int, epoch: int, item: int) -> tuple[Roles, dict[str, Any]]:
+    def __call__(
+        self, dry: dict[str, Audio], pre_roll: int, epoch: int, item: int, source: str = "unknown"
+    ) -> tuple[Roles, dict[str, Any]]:
         """Return input and target of the stems `(channels, pre_roll + frames)`, and the records of the pairs by stem.
 
-        A stem that is silent, or of which no good pair can be drawn, is silent in both and has no record.
+        `source` says whether the stems carry effects already, for the records. A stem that is silent, or of which no good pair can be
+        drawn, is silent in both and has no record.
         """
         rate = self.maker.sample_rate
         sources = {
@@ -58,7 +65,9 @@ class OnTheFly:
             for stem, audio in dry.items()
             if audio[:, pre_roll:].any()
         }
-        made = self.maker.make(sources, lambda attempt, stem: rng.stream(self.seed, "on the fly", epoch, item, attempt, stem))
+        made = replace(self.maker, source=source).make(
+            sources, lambda attempt, stem: rng.stream(self.seed, "on the fly", epoch, item, attempt, stem)
+        )
         like = next(iter(dry.values()))[:, pre_roll:]
         roles = assemble({stem: each.rendered for stem, each in made.items()}, list(dry), like, self.mixture)
         return roles, {stem: each.record for stem, each in made.items()}

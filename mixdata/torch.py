@@ -132,6 +132,8 @@ class ShardDataset(TorchDataset[dict[str, Any]]):
         if "dry" not in self.dataset.roles:
             raise UsageError(f"{self.dataset.path}: has no role 'dry' to make pairs of; build it with the recipe dry_stems")
         self.roles = {"dry": self.roles.get("dry", self.dataset.roles["dry"])}
+        songs = self.dataset.songs
+        self._sources = dict(zip(songs["song"], songs["wet"].fillna("unknown"), strict=True)) if "wet" in songs else {}
         return OnTheFly(words, self.sample_rate, self.seed)
 
     def _paired(self, index: int, crop: Crop) -> dict[str, Any]:
@@ -139,7 +141,8 @@ class ShardDataset(TorchDataset[dict[str, Any]]):
         extended, pre_roll = pre_rolled(self.blocks, crop, self._effects.pre_roll)
         item = self._item(extended, extended.frames)
         dry = dict(zip(self.roles["dry"], item.pop("dry").numpy(), strict=True))
-        roles, records = self._effects(dry, pre_roll, *divmod(int(index), len(self)))
+        source = self._sources.get(self.blocks.key[crop.block].rpartition("_")[0], "unknown")
+        roles, records = self._effects(dry, pre_roll, *divmod(int(index), len(self)), source)
         frames = crop.frames if self.crop_frames is None else self.crop_frames
         for role, stems in roles.items():
             item[role] = torch.zeros(len(stems), self.dataset.channels, frames)

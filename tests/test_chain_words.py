@@ -657,3 +657,11 @@ def test_limitaug_draws_its_loudness_and_release():
     found = [chain[0].effect for chain in (params.draw(stream(0, number), SETTING) for number in range(MANY))]
     assert stats.kstest([limiter.release_ms for limiter in found], stats.uniform(30, 170).cdf).pvalue > ALPHA
     assert {(limiter.name, limiter.gain_db, limiter.ceiling_db) for limiter in found} == {("limiter", 0.0, 0.0)}
+
+
+def test_a_misspelled_effect_is_named_even_where_the_count_does_not_fit():
+    with pytest.raises(RecipeError, match="did you mean 'reverb'") as raised:
+        load_recipe("effect_removal", ["effects.remove.from=[reverbb]"])
+    assert "one mistake" in str(raised.value)
+    with pytest.raises(RecipeError, match="it can be 4, but at most 1"):
+        load_recipe("effect_removal", ["effects.remove.from=[reverb]"])

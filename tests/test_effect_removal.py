@@ -14,17 +14,19 @@ import soundfile
 import mixdata
 from conftest import files_of
 from mixdata.builder.plan import make_plan
+from mixdata.builder.run import estimate
 from mixdata.corpora import load_corpus
 from mixdata.effects import EFFECTS as ALL_EFFECTS
 from mixdata.effects import invert_compressor
 from mixdata.effects.base import from_record
 from mixdata.effects.impulse_responses import ImpulseResponses
-from mixdata.errors import MixdataError
+from mixdata.errors import MixdataError, UsageError
 from mixdata.measures import integrated_loudness, rms_db
 from mixdata.recipes import load_recipe
 from mixdata.report.stats import dataset_statistics
 from mixdata.rng import stream
 from mixdata.shards.verify import verify
+from mixdata.train.run import train
 from pair_sets import EFFECTS, LEVEL, RATE, SMALL, SONGS, dry_stems, pair_recipe, rendered
 
 STEP = 2.0**-23  # of 24 bits
@@ -429,3 +431,31 @@ def test_drc_inversion_gives_pairs_that_can_be_inverted(tmp_path):
             errors.append(rms_db(dry - example.roles["target"][stem]))
             assert rms_db(example.roles["input"][stem] - example.roles["target"][stem]) > -60
     assert len(errors) > 15 and max(errors) < -120, max(errors)
+
+
+def test_the_level_of_a_chain_is_a_column_and_in_the_statistics(tmp_path):
+    words = {"remove": {"from": ["distortion"], "count": 1}, "level": {"lufs": {"uniform": [-30, -15]}}}
+    dataset = build(tmp_path, pair_recipe(words), "synth:songs=2,seconds=4,sample_rate=16000")
+    for _, row in dataset.examples.iterrows():
+        for stem, record in dataset.load(row["key"]).record["effects"].items():
+            assert row[f"level_lufs_{stem}"] == np.float32(record["level_lufs"]) and -30 <= record["level_lufs"] < -15
+            assert row[f"level_gain_db_{stem}"] == np.float32(record["gain_db"])
+    rows = dataset_statistics(dataset)["pairs"]["parameters"]
+    level = next(row for row in rows if (row["label"], row["parameter"]) == ("level", "lufs"))
+    assert -30 <= level["min"] < level["max"] < -15
+
+
+def test_a_plan_counts_variants_and_tries_only_one(tmp_path):
+    """A dry run must not make a thousand of each block to tell how long that would take."""
+    corpus = [load_corpus("synth:songs=2,seconds=4,sample_rate=16000")]
+    words = {"remove": {"from": ["distortion"], "count": 1}}
+    one, many = (make_plan(pair_recipe(words | {"variants": n}), corpus, quiet=True) for n in (1, 50))
+    assert many.dataset_bytes() == pytest.approx(50 * one.dataset_bytes(), rel=1e-6)
+    assert many.recipe.single().variants == 1 and many.recipe.variants == 50
+    assert estimate(many, 1).seconds > 5 * estimate(one, 1).seconds > 0
+
+
+def test_the_trainer_says_how_to_build_a_set_that_it_can_learn_from(tmp_path):
+    dataset = build(tmp_path, pair_recipe({"remove": {"from": ["distortion"], "count": 1}}), "synth:songs=1,seconds=2,sample_rate=16000")
+    with pytest.raises(UsageError, match=r"effects\.mixture=true"):
+        train(dataset.path, 1, tmp_path / "run")

@@ -229,3 +229,13 @@ def test_odd_numbers_are_refused_by_name(wrong):
         EFFECTS["gain"](**wrong)
     with pytest.raises(EffectError, match="no parameter"):
         from_record({"effect": "gain", 3: 1})
+
+
+def test_transposed_audio_is_noticed():
+    with pytest.raises(EffectError, match="transposed"):
+        EFFECTS["gain"](gain_db=3)(np.zeros((44100, 2), np.float32), 44100)
+
+
+def test_an_entry_of_a_records_chain_is_an_effect():
+    entry = {**describe(EFFECTS["gain"](gain_db=3)), "label": "louder", "removed": True}
+    assert from_record(entry) == EFFECTS["gain"](gain_db=3)

@@ -255,3 +255,15 @@ def test_wrong_words_are_refused_before_training(stored, effects, error, message
 def test_a_set_without_dry_stems_is_refused_with_a_hint(tmp_path):
     with pytest.raises(UsageError, match="has no role 'dry' to make pairs of; build it with the recipe dry_stems"):
         ShardDataset(write_tiny(tmp_path / "set").path, effects=EFFECTS)
+
+
+def test_the_source_is_what_the_corpus_declared_unless_the_words_say_so(stored):
+    for words, expected in ((EFFECTS, "dry"), (EFFECTS | {"source": "wet"}, "wet")):
+        records = json.loads(ShardDataset(stored, crop=1.5, effects=words, records=True)[0]["effects"])
+        assert {record["source"] for record in records.values()} == {expected}
+
+
+@pytest.mark.parametrize("words", [{"per": "song"}, {"variants": 3}])
+def test_what_only_a_build_can_do_is_refused(stored, words):
+    with pytest.raises(UsageError, match="leave out `per: song` and `variants`"):
+        ShardDataset(stored, crop=1.5, effects=EFFECTS | words)

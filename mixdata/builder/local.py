@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -99,6 +100,7 @@ def _start(events: Any) -> None:
     """Begin a worker: Ctrl-C is its parent's to handle, and it ends with its parent, however that ends."""
     global _events
     _events = events
+    warnings.simplefilter("ignore")  # the builder has warned of the same
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent = multiprocessing.parent_process()

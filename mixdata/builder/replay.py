@@ -43,13 +43,10 @@ def replay_examples(
     if count < 1:
         raise UsageError(f"the number of examples to replay must be at least 1, got {count}")
     dataset = open_dataset(path)
-    recipe = load_recipe(dataset.path / "recipe.yaml", settings)
-    for call in recipe.steps:
-        if call.step.name == "effects" and call.params.impulse_responses is not None:
-            opened_responses(call.params.impulse_responses)
     examples = dataset.examples
     places = np.sort(rng.stream(seed, "replay").permutation(len(examples))[:count])
     chosen = examples.iloc[places]
+    recipe = _recipe(dataset, list(settings), chosen)
     songs = _find(dataset, corpora or recipe.header.corpora, set(chosen["song"]))
     problems: list[Problem] = []
     progress = Progress("replaying", total=len(chosen), unit="example", quiet=quiet)
@@ -58,6 +55,24 @@ def replay_examples(
             problems += _replay_song(dataset, recipe, songs[str(name)], rows, cache_dir or Path(own_cache))
             progress.update(len(rows))
     return problems
+
+
+def _recipe(dataset: Dataset, settings: list[str], chosen: pd.DataFrame) -> Recipe:
+    """Load the dataset's recipe and the impulse responses that the chosen examples were made with."""
+    applied = [link for links in chosen.get("effects", ()) for link in (links if links is not None else ())]
+    wanted = {word for link in applied for name, word in link["choices"] if name.endswith("impulse_response") and word}
+    if wanted and not any("impulse_responses=" in setting for setting in settings):
+        raise UsageError(f"{dataset.path}: its effects need their impulse responses; add --set effects.impulse_responses=FOLDER")
+    recipe = load_recipe(dataset.path / "recipe.yaml", settings)
+    known: set[str] = set()
+    for call in recipe.steps:
+        folder = getattr(call.params, "impulse_responses", None)
+        known |= {response.sha256 for response in opened_responses(folder).responses} if folder is not None else set()
+    if wanted - known:
+        raise UsageError(
+            f"{dataset.path}: the folder lacks {len(wanted - known)} of its {len(wanted)} impulse responses; give the one it was built with"
+        )
+    return recipe
 
 
 def _find(dataset: Dataset, corpora: Iterable[Corpus | str], wanted: set[str]) -> dict[str, Song]:
@@ -77,7 +92,7 @@ def _find(dataset: Dataset, corpora: Iterable[Corpus | str], wanted: set[str]) -
     if missing:
         raise UsageError(
             f"{dataset.path}: {len(missing)} of the songs to replay are not in the corpora, or their files changed: "
-            f"{', '.join(missing[:3])}; say where they lie with --corpus NAME:ROOT"
+            f"{', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}; say where they lie with --corpus NAME:ROOT"
         )
     return found
 

@@ -105,10 +105,10 @@ def estimate(plan: Plan, workers: int, seconds: float = 10.0) -> Estimate:
         for part in (seconds, None) if planned.frames < 60 * plan.recipe.header.sample_rate else (seconds,):
             began = time.perf_counter()
             try:
-                work = run_song(planned, plan.recipe, None, part)
+                work = run_song(planned, plan.recipe.single(), None, part)
             except SongError:
                 continue
-            rate = (time.perf_counter() - began) / (work.mixture.shape[1] / work.sample_rate)
+            rate = plan.recipe.variants * (time.perf_counter() - began) / (work.mixture.shape[1] / work.sample_rate)
             total = rate * plan.seconds / max(min(workers, len(plan.shards)), 1)
             return Estimate(plan.dataset_bytes(), plan.cache_bytes(), total, planned.song.title)
     return Estimate(plan.dataset_bytes(), plan.cache_bytes(), None, None)

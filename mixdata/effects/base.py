@@ -26,6 +26,7 @@ from mixdata.text import nearest
 
 Audio = np.ndarray
 EFFECTS: dict[str, type["Effect"]] = {}
+MOST_CHANNELS = 128
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 
 E = TypeVar("E", bound=type)
@@ -145,6 +146,8 @@ def checked_audio(audio: Audio) -> Audio:
         raise EffectError(f"audio must be a NumPy array of float32 or float64, got {kind}")
     if audio.ndim < 2 or 0 in audio.shape[:-1]:
         raise EffectError(f"audio must have the shape (channels, frames), got {audio.shape}")
+    if audio.shape[-2] > MOST_CHANNELS:
+        raise EffectError(f"audio of shape {audio.shape} has {audio.shape[-2]} channels; it must be (channels, frames): is it transposed?")
     return np.ascontiguousarray(audio)
 
 
@@ -166,10 +169,13 @@ def describe(effect: Parameters) -> dict[str, Any]:
 
 
 def from_record(data: dict[str, Any]) -> Effect:
-    """Return the effect that `describe` described. Raises `EffectError` for what it could not have written."""
+    """Return the effect that `describe` described. Raises `EffectError` for what it could not have written.
+
+    An entry of a dataset's record (`record["effects"][stem]["chain"]`) is taken, too: its label and `removed` are no parameters.
+    """
     if not isinstance(data, dict) or not isinstance(data.get("effect"), str):
         raise EffectError(f"an effect is a mapping with its name under 'effect', got {data!r}")
-    rest = {key: value for key, value in data.items() if key != "effect"}
+    rest = {key: value for key, value in data.items() if key not in ("effect", "label", "removed")}
     built: Effect = _built(effect_class(data["effect"]), rest)
     built.refuse_distrusted()
     return built

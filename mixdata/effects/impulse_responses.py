@@ -164,7 +164,7 @@ def _dealt(rooms: tuple[str, ...], shares: Mapping[str, float]) -> dict[str, set
     if len(rooms) < len(splits):
         raise EffectError(
             f"{len(rooms)} rooms of impulse responses cannot be dealt to {len(splits)} splits ({', '.join(splits)}): none may be in two. "
-            "Add responses from other rooms, each room in a sub-folder of its own, or give fewer splits a share"
+            "Add responses from other rooms, each room in a sub-folder of its own, or give fewer splits a share (--set 'splits={train: 1}')"
         )
     total = sum(shares[split] for split in splits)
     counts = dict.fromkeys(splits, 1)

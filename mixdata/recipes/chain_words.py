@@ -344,12 +344,13 @@ class Group(Params):
             raise mistakes((("order",), "a listed `order` names every effect of `from` once"))
         if any(0 < weight < LEAST_WEIGHT for weight in (self.weights or {}).values()):
             raise mistakes((("weights",), f"weights are 0, or between {LEAST_WEIGHT:g} and {MOST_WEIGHT:g}"))
-        if self.count is not None:
-            most = self.count.ends()[1] if isinstance(self.count, Distribution) else self.count
-            possible = sum(1 for family in self._families() if any(self._weight(name) for name in family))
-            if most > possible:
-                raise mistakes((("count",), f"it can be {most:g}, but at most {possible} can be drawn from what `from` and `weights` say"))
         return self
+
+    def too_many(self) -> str | None:
+        """Say where more are asked for than there are to draw from."""
+        most = self.count.ends()[1] if isinstance(self.count, Distribution) else self.count or 0
+        possible = sum(1 for family in self._families() if any(self._weight(name) for name in family))
+        return f"it can be {most:g}, but at most {possible} can be drawn from what `from` and `weights` say" if most > possible else None
 
     def names(self) -> list[str]:
         """Return the names that can be drawn, as listed."""
@@ -427,6 +428,8 @@ class ChainLaws(Params):
                         found.append(((key, "from", number), unknown_effect(name, [*EFFECTS, *self.aliases])))
                     elif (wrong := _tried(self.words(name))) is not None:
                         found.append(((key, "from", number), f"{name}: {wrong}"))
+            if not found and (problem := group.too_many()) is not None:
+                found.append(((key, "count"), problem))
         if found:
             raise mistakes(*found)
         return self

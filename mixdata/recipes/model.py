@@ -155,6 +155,11 @@ class Recipe:
         """How many examples are made of each block."""
         return math.prod(getattr(call.params, "variants", 1) for call in self.steps)
 
+    def single(self) -> "Recipe":
+        """Return the recipe with one variant of each block."""
+        once = [StepCall(call.step, call.label, _single(call.params)) for call in self.steps]
+        return Recipe(self.header, once, self.source)
+
     def warm_up(self) -> None:
         """Do once what every worker would otherwise do at its start, such as compiling."""
         for call in self.steps:
@@ -164,6 +169,10 @@ class Recipe:
     def continuous(self) -> bool:
         """Whether the blocks of a song join without a seam: nothing is drawn or fitted per block."""
         return all(call.step.continuous(call.params) for call in self.steps)
+
+
+def _single(params: Any) -> Any:
+    return params.model_copy(update={"variants": 1}) if getattr(params, "variants", 1) > 1 else params
 
 
 def recipe_names() -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+HASH = re.compile(r"[0-9a-f]{64}")
 COUNTS = re.compile(r"(drawn|accepted)_(keep|remove|removed)_(.+)")
 
 
@@ -46,6 +47,9 @@ def _parameters(examples: pd.DataFrame) -> list[dict[str, Any]]:
     """Return median and range of every number that was applied, by the word it was drawn under, and how often each choice was taken."""
     numbers: dict[tuple[str, str], list[float]] = defaultdict(list)
     choices: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for column in examples:
+        if column.startswith("level_lufs_"):
+            numbers["level", "lufs"] += examples[column].dropna().tolist()
     for applied in examples["effects"]:
         for link in applied if applied is not None else ():
             for name, value in link["parameters"]:
@@ -54,12 +58,14 @@ def _parameters(examples: pd.DataFrame) -> list[dict[str, Any]]:
             for name, word in link["choices"]:
                 choices[link["label"], name][word] += 1
     rows: list[dict[str, Any]] = []
-    for (label, name), values in sorted(numbers.items()):
+    for (label, name), values in sorted((key, values) for key, values in numbers.items() if values):
         low, median, high = (float(q) for q in np.quantile(values, [0, 0.5, 1], method="nearest"))
         if low != high:
             rows.append({"label": label, "parameter": name, "min": low, "median": median, "max": high, "count": len(values)})
     for (label, name), words in sorted(choices.items()):
-        if 1 < len(words) <= 12:
+        if all(HASH.fullmatch(word) for word in words):  # of files, such as impulse responses
+            rows.append({"label": label, "parameter": name, "choices": {"files": len(words)}})
+        elif 1 < len(words) <= 12:
             rows.append({"label": label, "parameter": name, "choices": dict(words.most_common())})
     return rows
 

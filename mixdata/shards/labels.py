@@ -2,14 +2,15 @@
 
 `effects` lists every effect of every stem in the order in which it was applied: stem, position, effect, label (the recipe's word for it),
 removed (or kept in the target), `parameters` (numbers by name; those of an equalizer's bands as `bands.0.gain_db`) and `choices` (words).
-`removed_<stem>` and `kept_<stem>` list the labels alone.
+`removed_<stem>` and `kept_<stem>` list the labels alone. `level_lufs_<stem>` is the loudness at which the chain worked, where the recipe
+sets one, and `level_gain_db_<stem>` the gain that brought the stem there.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 APPLIED = pa.list_(
     pa.struct(
@@ -25,6 +26,7 @@ APPLIED = pa.list_(
     )
 )
 NAMES = pa.list_(pa.string())
+Level = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] | None
 
 
 class LinkFacts(BaseModel):
@@ -43,6 +45,8 @@ class StemFacts(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     chain: list[LinkFacts]
+    level_lufs: Level = None
+    gain_db: Level = None
 
 
 def label_columns(effects: dict[str, StemFacts]) -> dict[str, Any]:
@@ -51,6 +55,7 @@ def label_columns(effects: dict[str, StemFacts]) -> dict[str, Any]:
     for stem, facts in effects.items():
         row[f"removed_{stem}"] = [link.label for link in facts.chain if link.removed]
         row[f"kept_{stem}"] = [link.label for link in facts.chain if not link.removed]
+        row |= {f"level_lufs_{stem}": facts.level_lufs, f"level_gain_db_{stem}": facts.gain_db}
     return row
 
 

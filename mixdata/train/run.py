@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from mixdata.errors import MixdataError, UsageError
 from mixdata.progress import Progress
+from mixdata.shards.reader import open_dataset
 from mixdata.torch import CropSampler, ShardDataset
 from mixdata.train import CROP_SECONDS
 from mixdata.train.callbacks import Journal, Row, read_metrics
@@ -67,6 +68,10 @@ def train(
             raise UsageError(f"{name} must be at least {least}, got {value}")
     if not 0 < lr < float("inf"):
         raise UsageError(f"lr must be above 0, got {lr}")
+    stored = open_dataset(dataset).roles
+    if "input" not in stored or "mixture" not in stored.get("target", ()):
+        hint = "build it with --set effects.mixture=true" if "target" in stored else "build it with a recipe that makes input and target"
+        raise UsageError(f"{dataset}: the reference trainer learns input stems → target mixture, which is not in this dataset; {hint}")
     data = ShardDataset(dataset, "train", crop, ROLES, TARGET, seed, epoch_items=steps * batch_size)
     if data.crop_frames is None or data.crop_frames <= max(SIZES):
         raise UsageError(f"crop must be longer than {max(SIZES) / data.sample_rate:.3f} s at {data.sample_rate} Hz, got {crop}")
