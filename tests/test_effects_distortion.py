@@ -36,13 +36,14 @@ def sine(frequency: float, seconds: float = 1.0, rate: int = RATE, amplitude: fl
     return amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)[None]
 
 
-def aliases_db(effect: Distortion, dtype: type = np.float32, frequency: float = 997.0) -> float:
-    """The sum of all that lies under 20 kHz and is no multiple of the sine, relative to the sine."""
-    out = effect(sine(frequency, 2.5).astype(dtype), RATE)[0, RATE // 4 : -RATE // 4].astype(float)
+def aliases_db(effect: Distortion, dtype: type = np.float32, frequency: float = 997.0, rate: int = RATE) -> float:
+    """The sum of all that lies under 20 kHz (or 0.4535 of the rate) and is no multiple of the sine, relative to the sine."""
+    tone = np.sin(2 * np.pi * frequency * np.arange(round(2.5 * rate)) / rate)[None]
+    out = effect(tone.astype(dtype), rate)[0, rate // 4 : -rate // 4].astype(float)
     spectrum = np.abs(np.fft.rfft(out * signal.windows.blackmanharris(len(out)))) ** 2
-    bins = np.fft.rfftfreq(len(out), 1 / RATE)
+    bins = np.fft.rfftfreq(len(out), 1 / rate)
     near = np.abs(bins - np.round(bins / frequency) * frequency) < 8
-    alias = spectrum[~near & (bins > 20) & (bins < 20000)].sum()
+    alias = spectrum[~near & (bins > 20) & (bins < min(20000, 0.4535 * rate))].sum()
     return 10 * math.log10(alias / spectrum[np.abs(bins - frequency) < 8].sum())
 
 
@@ -50,6 +51,11 @@ def aliases_db(effect: Distortion, dtype: type = np.float32, frequency: float = 
 def test_aliases_of_a_driven_sine_stay_under_minus_sixty_db(kind):
     for drive_db in (15, 24, 25):
         assert aliases_db(Distortion(kind=kind, drive_db=drive_db)) < -60, drive_db
+
+
+@pytest.mark.parametrize("kind, rate", [*((kind, 32_000) for kind in KINDS), *((kind, 16_000) for kind in KINDS if kind != "hard")])
+def test_at_lower_rates_the_automatic_factor_is_larger_and_aliases_stay_down(kind, rate):
+    assert aliases_db(Distortion(kind=kind, drive_db=24), rate=rate) < -60
 
 
 @pytest.mark.parametrize("kind", KINDS)

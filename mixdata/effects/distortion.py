@@ -41,8 +41,8 @@ class Distortion(Effect):
     The curves, of v: `tanh`; `soft`, the cubic 1.5 v - 0.5 v^3 (Zolzer, "DAFX", 2nd ed. 2011, ch. 4, has this family); `hard`, a clip;
     `asymmetric`, tanh(v) above zero and tanh(2 v) / 2 below. The curve runs at `oversampling` times the rate (1, 2, 4 or 8; 1 is the
     bare curve; 0 takes what the curve needs: the aliases under 20 kHz of a full-scale 997 Hz sine at up to 25 dB of drive then sum to less
-    than -60 dB of it, and above every 6 dB get another doubling, up to 8), reached by linear-phase half-band filters whose delay is
-    compensated; above 20 kHz (0.4535 of the rate) they fade out.
+    than -60 dB of it, at rates from 16 kHz up, with `hard` from 32 kHz up; every 6 dB of drive above get another doubling, to 8 at
+    most), reached by linear-phase half-band filters whose delay is compensated; above 20 kHz (0.4535 of the rate) they fade out.
     Where the curve is not odd (`asymmetric`, or a bias) it makes DC, which a first-order high-pass at 10 Hz takes out of the wet part.
     `output_db` is the level of the wet part; the sum is `(1 - mix) dry + mix wet`.
     """
