@@ -19,8 +19,8 @@ from mixdata.effects.base import parameters
 from mixdata.effects.pairs import Rendered
 from mixdata.errors import RecipeError, UsageError
 from mixdata.recipes import load_recipe, strict_yaml
-from mixdata.recipes.chain_words import WORDS, Setting
 from mixdata.recipes.distributions import Choice, Integers, LogUniform, Uniform
+from mixdata.recipes.effect_words import WORDS, Setting
 from mixdata.recipes.model import recipe_from_data
 from mixdata.recipes.pair_maker import Maker, Source
 from mixdata.rng import stream

@@ -29,7 +29,7 @@ from mixdata.effects.pairs import LEVEL_TOLERANCE, Link, Pair, arrival, is_shift
 from mixdata.errors import EffectError
 from mixdata.measures import integrated_loudness
 from mixdata.measures.spectral import FLOOR, SIZES, stft_distance
-from mixdata.recipes.chain_words import WORDS, Setting
+from mixdata.recipes.effect_words import WORDS, Setting
 from mixdata.rng import stream
 
 RATE = 16_000

@@ -8,7 +8,7 @@ from scipy import stats
 
 from mixdata.errors import RecipeError
 from mixdata.recipes import load_recipe, strict_yaml
-from mixdata.recipes.chain_words import WORDS, Setting
+from mixdata.recipes.effect_words import WORDS, Setting
 from mixdata.recipes.model import recipe_from_data
 from mixdata.recipes.priors import Prior
 from mixdata.rng import stream

@@ -13,8 +13,8 @@ from mixdata.effects.pairs import Pair, Rendered
 from mixdata.errors import RateError
 from mixdata.example import Audio, Roles
 from mixdata.measures import integrated_loudness
-from mixdata.recipes.chain_words import Setting
 from mixdata.recipes.distributions import draw
+from mixdata.recipes.effect_words import Setting
 
 MIXTURE = "mixture"
 LINKED = "*"  # the name under which a chain is drawn that all stems share

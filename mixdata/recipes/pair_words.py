@@ -6,8 +6,9 @@ from pydantic import Field, ValidationError, create_model, model_validator
 
 from mixdata.effects import EFFECTS
 from mixdata.params import Params
-from mixdata.recipes.chain_words import LAWS, ChainLaws, ChainWords, mistakes
+from mixdata.recipes.chain_words import LAWS, ChainLaws, ChainWords
 from mixdata.recipes.distributions import Number, bounded
+from mixdata.recipes.effect_words import mistakes
 from mixdata.recipes.priors import load_prior
 
 

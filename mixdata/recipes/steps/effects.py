@@ -14,7 +14,7 @@ from mixdata.effects import EFFECTS, pairs
 from mixdata.effects.pairs import Pair, Rendered
 from mixdata.errors import EffectError
 from mixdata.example import Example
-from mixdata.recipes.chain_words import WORDS, Setting
+from mixdata.recipes.effect_words import WORDS, Setting
 from mixdata.recipes.pair_maker import MIXTURE, Made, Maker, Source, assemble
 from mixdata.recipes.pair_words import Effects
 from mixdata.recipes.registry import step
