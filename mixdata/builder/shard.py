@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ import numpy as np
 from mixdata import measures
 from mixdata.builder.plan import PlannedShard
 from mixdata.builder.survey import Place, PlannedSong, song_row
-from mixdata.errors import SongError
+from mixdata.errors import MixdataError, SongError
 from mixdata.example import Example
 from mixdata.files import publish_bytes
-from mixdata.recipes.model import Recipe, recipe_from_data
+from mixdata.recipes.model import Recipe, StepCall, recipe_from_data
 from mixdata.recipes.work import Work, load_work
 from mixdata.shards.format import headroom_scale
 from mixdata.shards.writer import write_shard
@@ -54,9 +54,7 @@ def build_shard(job: Job, report: Callable[[str, str, float], None] = lambda eve
     def examples() -> Iterator[Example]:
         for planned in job.shard.songs:
             report("begin", planned.song.id, 0.0)
-            row, made = _attempt(planned, recipe, job)
-            rows.append(row)
-            yield from made
+            yield from _attempt(planned, recipe, job, rows)
             report("end", planned.song.id, planned.frames / recipe.header.sample_rate)
         publish_bytes(outcomes, outcome_bytes(job.shard.id, rows))
 
@@ -66,14 +64,7 @@ def build_shard(job: Job, report: Callable[[str, str, float], None] = lambda eve
 def run_song(planned: PlannedSong, recipe: Recipe, cache_dir: Path | None, seconds: float | None = None) -> Work:
     """Take one song (or `seconds` from its middle) through the recipe's steps. Raises `SongError`."""
     work = cut_song(planned, recipe, cache_dir, seconds)
-    for call in recipe.steps:
-        if call.step.scope == "example":
-            work.examples = [made for example in work.examples for made in call.step.run(work, example, call.params, call.label)]
-    if not work.examples:
-        redraws = ", ".join(f"{name.removeprefix('redraws_')} {n}" for name, n in work.counts.items() if name.startswith("redraws_"))
-        why = f" (pairs that failed their check: {redraws})" if redraws else ""
-        raise SongError("no_examples", f"{planned.song.title}: no block of it gives an example{why}", work.counts)
-    _finish(work, planned, recipe)
+    work.examples = list(finished_examples(work, planned, recipe))
     return work
 
 
@@ -101,51 +92,92 @@ def _measure(example: Example) -> None:
     example.loudness = {role: {stem: example.loudness[role][stem] for stem in stems} for role, stems in example.roles.items()}
 
 
-def _attempt(planned: PlannedSong, recipe: Recipe, job: Job) -> tuple[dict[str, Any], list[Example]]:
-    """Return the song's row for songs.parquet and its examples; none where it cannot be used."""
+def finished_examples(work: Work, planned: PlannedSong, recipe: Recipe) -> Iterator[Example]:
+    """Yield the examples of a song that is cut, with scale and record. Raises `SongError` where there are none.
+
+    One after the other, so that a song of which many are made needs no more memory than one of few; but all at once in continuous
+    sets, where they share a scale.
+    """
+    examples: Iterator[Example] = iter(work.examples)
+    for call in recipe.steps:
+        if call.step.scope == "example":
+            examples = _through(call, work, examples)
+    if recipe.continuous:
+        examples = iter(_sharing_a_scale(list(examples), recipe))
+    made = 0
+    for example in examples:
+        made += 1
+        yield _finished(example, work, planned, recipe)
+    if not made:
+        redraws = ", ".join(f"{name.removeprefix('redraws_')} {n}" for name, n in work.counts.items() if name.startswith("redraws_"))
+        why = f" (pairs that failed their check: {redraws})" if redraws else ""
+        raise SongError("no_examples", f"{planned.song.title}: no block of it gives an example{why}", work.counts)
+
+
+def _through(call: StepCall, work: Work, examples: Iterator[Example]) -> Iterator[Example]:
+    for example in examples:
+        yield from call.step.run(work, example, call.params, call.label)
+
+
+def _sharing_a_scale(examples: list[Example], recipe: Recipe) -> list[Example]:
+    scale = headroom_scale(max(map(_peak, examples), default=0.0), recipe.header.output.codec)
+    return [replace(example, scale=scale) for example in examples]
+
+
+def _attempt(planned: PlannedSong, recipe: Recipe, job: Job, rows: list[dict[str, Any]]) -> Iterator[Example]:
+    """Yield the song's examples, none where it cannot be used, and append its row for songs.parquet."""
     song, place = planned.song, planned.place
     about: dict[str, Any] = {"seconds": planned.frames / recipe.header.sample_rate, "warnings": []}
+    made = 0
     try:
         if song.id in job.excluded:
             raise SongError("failed", f"{song.title}: a worker process died while working on it (out of memory, or a decoder's crash)")
         if Place.of(song, None).files != place.files:
             raise SongError("changed", f"{song.title}: its files changed after the build began; run it again")
-        work = run_song(planned, recipe, job.cache_dir)
-    except SongError as error:
-        return song_row(song, place, planned.split, error) | about | error.counts, []
-    except OSError as error:
-        return song_row(song, place, planned.split, SongError("unreadable", f"{song.title}: {error.strerror or error}")) | about, []
-    return song_row(song, place, planned.split) | about | {"warnings": work.warnings} | plain(work.measures | work.counts), work.examples
+        work = cut_song(planned, recipe, job.cache_dir)
+        for example in finished_examples(work, planned, recipe):
+            made += 1
+            yield example
+    except (SongError, OSError) as error:
+        if made:  # half a song is written already, and half a song is none
+            raise MixdataError(f"{song.title}: failed after {made} of its examples were made: {error}") from error
+        wrong = error if isinstance(error, SongError) else SongError("unreadable", f"{song.title}: {error.strerror or error}")
+        rows.append(song_row(song, place, planned.split, wrong) | about | wrong.counts)
+    else:
+        measured = plain(work.measures | work.counts)
+        rows.append(song_row(song, place, planned.split) | about | {"warnings": work.warnings} | measured)
 
 
-def _finish(work: Work, planned: PlannedSong, recipe: Recipe) -> None:
-    """Give every example its scale (one per song in continuous sets, so that blocks join) and its record."""
+def _peak(example: Example) -> float:
+    return max(float(np.abs(audio).max(initial=0)) for _, _, audio in example.members())
+
+
+def _finished(example: Example, work: Work, planned: PlannedSong, recipe: Recipe) -> Example:
+    """Return the example with its loudness, scale and record."""
+    _measure(example)
     codec = recipe.header.output.codec
-    peaks = [max(float(np.abs(audio).max(initial=0)) for _, _, audio in example.members()) for example in work.examples]
-    about = planned.about() | {"measures": work.measures, "warnings": work.warnings}
-    for example in work.examples:
-        _measure(example)
-    for example, peak in zip(work.examples, peaks, strict=True):
-        example.scale = headroom_scale(max(peaks) if recipe.continuous else peak, codec)
-        record = {
-            "key": example.key,
-            "recipe": recipe.name,
-            "song": about,
-            "split": example.split,
-            "block": example.block,
-            "start": example.start,
-            "frames": example.frames,
-            "sample_rate": example.sample_rate,
-            "channels": next(audio.shape[0] for _, _, audio in example.members()),
-            "codec": codec,
-            "scale": example.scale,
-            "active": example.active,
-            "activity": example.activity,
-            "loudness": example.loudness,
-            "steps": work.history,
-            **example.record,
-        }
-        example.record = plain(record)
+    if not recipe.continuous:
+        example.scale = headroom_scale(_peak(example), codec)
+    record = {
+        "key": example.key,
+        "recipe": recipe.name,
+        "song": planned.about() | {"measures": work.measures, "warnings": work.warnings},
+        "split": example.split,
+        "block": example.block,
+        "start": example.start,
+        "frames": example.frames,
+        "sample_rate": example.sample_rate,
+        "channels": next(audio.shape[0] for _, _, audio in example.members()),
+        "codec": codec,
+        "scale": example.scale,
+        "active": example.active,
+        "activity": example.activity,
+        "loudness": example.loudness,
+        "steps": work.history,
+        **example.record,
+    }
+    example.record = plain(record)
+    return example
 
 
 def plain(value: Any) -> Any:
