@@ -25,7 +25,8 @@ from mixdata.recipes.model import Recipe, load_recipe
 from mixdata.shards.format import encode
 from mixdata.shards.reader import Dataset, open_dataset
 
-COPIES = 16  # of a song's audio in memory at the worst moment; measured 8 to 15
+COPIES = 17  # of a song's audio in memory at the worst moment; measured 8 to 16
+COPIES_WHOLE = 40  # the same where chains are applied to whole songs; measured 36
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def plan_build(recipe: Recipe, corpora: Iterable[Corpus | str] | None, limit: in
 def default_workers(plan: Plan) -> int:
     """Return as many processes as there are cores, but no more than hold their longest songs in the memory that is free."""
     longest = sorted((planned.frames for planned in plan.songs), reverse=True)
-    need = max(longest[0] * 2 * 4 * COPIES, 1)
+    whole = plan.recipe.continuous and any(call.step.scope == "example" for call in plan.recipe.steps)
+    need = max(longest[0] * 2 * 4 * (COPIES_WHOLE if whole else COPIES), 1)
     return max(1, min(os.cpu_count() or 1, files.free_memory() // need))
 
 
