@@ -50,19 +50,20 @@ class Send(Effect):
     send_db: float = parameter(-12.0, low=-math.inf, high=24, draw={"uniform": [-24, -6]})
     dry_db: float = parameter(0.0, low=-math.inf, high=24)
 
+    @property
+    def chain(self) -> Chain:
+        """The effects as a chain."""
+        return Chain(self.effects)
+
     def process(self, audio: Audio, sample_rate: int) -> Audio:
-        wet = audio
-        for each in self.effects:
-            wet = each(wet, sample_rate)
-        kind = audio.dtype.type
+        wet, kind = self.chain(audio, sample_rate), audio.dtype.type
         return np.asarray(audio * kind(amplitude(self.dry_db)) + wet * kind(amplitude(self.send_db)))
 
     def check_rate(self, sample_rate: int) -> None:
-        for each in self.effects:
-            each.check_rate(sample_rate)
+        self.chain.check_rate(sample_rate)
 
     def reach_frames(self, sample_rate: int) -> int:
-        return sum(each.reach_frames(sample_rate) for each in self.effects)
+        return self.chain.reach_frames(sample_rate)
 
     def arrival_frames(self, sample_rate: int) -> int:
-        return 0 if self.dry_db > -math.inf else sum(each.arrival_frames(sample_rate) for each in self.effects)
+        return 0 if self.dry_db > -math.inf else self.chain.arrival_frames(sample_rate)

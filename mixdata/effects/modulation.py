@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from mixdata.effects.base import Audio
+from mixdata.effects.base import Audio, Effect
 from mixdata.kernels import kernel
 
 SHORTEST = 2.0
@@ -49,6 +49,37 @@ def modulated_delay(
     weights = np.array([1, 2, 1 / 6, 1 / 2, feedback, 1 - mix, mix], audio.dtype)
     _read(audio, line, out, pad, delay, depth, rate_hz / sample_rate, phases, np.sin(steps), np.cos(steps), weights)
     return out
+
+
+class SwingingDelay(Effect):
+    """What chorus and flanger are: audio mixed with itself from a delay that swings. They differ in their parameters' ranges alone."""
+
+    rate_hz: float
+    depth: float
+    centre_delay_ms: float
+    feedback: float
+    mix: float
+    phase_cycles: float
+    spread_cycles: float
+
+    def arrival_frames(self, sample_rate: int) -> int:
+        return max(round(self.centre_delay_ms / 1000 * sample_rate), round(SHORTEST)) if self.mix == 1 else 0
+
+    def sway_frames(self, sample_rate: int) -> int:
+        return math.ceil(self.depth * self.centre_delay_ms / 1000 * sample_rate) + 2 if self.mix == 1 else 0
+
+    def process(self, audio: Audio, sample_rate: int) -> Audio:
+        delay = self.centre_delay_ms / 1000
+        return modulated_delay(
+            audio,
+            sample_rate,
+            delay_s=delay,
+            depth_s=delay * self.depth,
+            rate_hz=self.rate_hz,
+            phases=channel_phases(len(audio), self.phase_cycles, self.spread_cycles),
+            feedback=self.feedback,
+            mix=self.mix,
+        )
 
 
 @kernel
