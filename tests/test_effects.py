@@ -239,3 +239,25 @@ def test_transposed_audio_is_noticed():
 def test_an_entry_of_a_records_chain_is_an_effect():
     entry = {**describe(EFFECTS["gain"](gain_db=3)), "label": "louder", "removed": True}
     assert from_record(entry) == EFFECTS["gain"](gain_db=3)
+
+
+def test_a_send_adds_its_effects_at_its_level_to_the_dry_sound_at_its_own():
+    audio = np.full((2, 4), 0.1)
+    louder = EFFECTS["gain"](gain_db=20)
+    assert EFFECTS["send"]((louder,), send_db=-6, dry_db=-3)(audio, 44100) == pytest.approx(0.1 * 10 ** (14 / 20) + 0.1 * 10 ** (-3 / 20))
+    assert np.array_equal(EFFECTS["send"]((louder,), send_db=-math.inf)(audio, 44100), audio)
+    assert EFFECTS["send"]((louder,), send_db=0, dry_db=-math.inf)(audio, 44100) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("depth", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("phase_cycles", [0.0, 0.25, 0.75])
+@pytest.mark.parametrize("name, rate, centre_delay_ms", [("flanger", 8000, 0.1), ("flanger", 44100, 2.0), ("chorus", 44100, 7.5)])
+def test_fully_wet_swinging_delays_come_when_they_say(name, rate, centre_delay_ms, phase_cycles, depth):
+    given = {"mix": 1.0, "feedback": 0.0, "depth": depth, "phase_cycles": phase_cycles, "centre_delay_ms": centre_delay_ms}
+    effect = dataclasses.replace(examples(EFFECTS[name]), **given)
+    impulse = np.zeros((1, 4000))
+    impulse[0, 1000] = 1.0
+    peak = int(np.argmax(np.abs(effect(impulse, rate)))) - 1000
+    assert abs(peak - effect.arrival_frames(rate)) <= effect.sway_frames(rate)
+    if depth == 0:
+        assert peak == effect.arrival_frames(rate)

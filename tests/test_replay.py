@@ -125,6 +125,15 @@ def test_a_record_that_is_none_is_a_problem_and_no_traceback(pair_set, monkeypat
     change(monkeypatch, lambda pair: pair.pop("gains"))
     (problem, *_) = replay_examples(pair_set.path, 1, [SONGS])
     assert "its records cannot be replayed: KeyError: 'gains'" in str(problem)
+
+    def shorten(pair) -> None:
+        pair |= {"each_lufs": -20.0, "chain": pair["chain"] * 3}
+        pair["gains"]["input"] = [0.0]
+
+    monkeypatch.undo()
+    change(monkeypatch, shorten)
+    assert any("cannot be replayed" in problem.what for problem in replay_examples(pair_set.path, 1, [SONGS]))
+    monkeypatch.undo()
     change(monkeypatch, lambda pair: pair["chain"][0].update(effect="gian"))
     assert any("did you mean 'gain'" in str(problem) for problem in replay_examples(pair_set.path, 1, [SONGS]))
 

@@ -108,7 +108,7 @@ def _replay_song(dataset: Dataset, recipe: Recipe, song: Song, rows: pd.DataFram
             made = {example.key: example for example in run_song(planned, recipe, cache_dir).examples}
     except SongError as error:
         return [Problem(song.id, f"cannot be replayed: {error}")]
-    except (KeyError, TypeError, ValueError, MixdataError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, MixdataError) as error:  # a record may hold anything
         return [Problem(song.id, f"its records cannot be replayed: {type(error).__name__}: {error}")]
     return [problem for key in stored for problem in _compare(dataset, stored[key], made.get(key))]
 
