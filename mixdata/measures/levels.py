@@ -1,4 +1,4 @@
-"""Levels in dB relative to full scale (peak 1.0 = 0 dB): peaks, RMS, crest, clipping. Silence is -inf."""
+"""Levels in dB relative to full scale (peak 1.0 = 0 dB): peaks, RMS, crest, spread, clipping, offset. Silence is -inf."""
 
 import math
 
@@ -10,6 +10,8 @@ from mixdata.errors import AudioError, UsageError
 FULL_SCALE_16 = 32767 / 32768  # the largest positive sample of a 16-bit file
 TRUE_PEAK_RATE = 192_000  # BS.1770-5 Annex 2: oversample to at least this
 CHUNK = 1 << 16
+SPREAD_SECONDS = 0.2
+SPREAD_RANGE_DB = 40.0  # windows that lie further under the loudest are pauses
 
 
 def check(audio: np.ndarray) -> None:
@@ -42,6 +44,33 @@ def crest_db(audio: np.ndarray) -> float:
     """Sample peak over RMS in dB: 3.01 for a sine, 0 for a square wave, NaN for silence, which has none."""
     peak = sample_peak_db(audio)
     return peak - rms_db(audio) if peak > -math.inf else math.nan
+
+
+def dynamic_spread_db(audio: np.ndarray, sample_rate: int) -> float:
+    """Mean absolute deviation of the RMS levels of windows of 200 ms from their mean, dB: 0 for a steady sound.
+
+    The dynamic spread of Vickers ("Automatic long-term loudness and dynamics matching", AES 111, 2001) with exponent 1, in the windows of
+    Streich's dynamic complexity ("Music complexity", UPF, 2006), which do not overlap. All channels count together; windows more than
+    40 dB under the loudest are pauses and do not count, nor does a last, incomplete one. NaN for silence and for audio without a window.
+    """
+    check(audio)
+    size = max(1, round(SPREAD_SECONDS * sample_rate))
+    count = audio.shape[1] // size if audio.shape[0] else 0
+    powers = np.array([np.mean(np.square(audio[:, n * size : (n + 1) * size], dtype=np.float64)) for n in range(count)])
+    to_db(float(np.sum(powers)))  # refuses NaN
+    kept = powers[(powers > 0) & (powers >= np.max(powers, initial=0.0) * 10 ** (-SPREAD_RANGE_DB / 10))]
+    if not kept.size:
+        return math.nan
+    levels = 10 * np.log10(kept)
+    return float(np.mean(np.abs(levels - levels.mean())))
+
+
+def dc_offset(audio: np.ndarray) -> np.ndarray:
+    """Mean of each channel, float64 `(channels,)`, full scale 1.0: what a converter adds and no ear hears. 0 for audio without frames."""
+    check(audio)
+    means = np.sum(audio, axis=1, dtype=np.float64) / max(audio.shape[1], 1)
+    to_db(float(np.sum(np.square(means))))  # refuses NaN
+    return np.asarray(means)
 
 
 def clipped_samples(audio: np.ndarray) -> int:
