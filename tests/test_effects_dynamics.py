@@ -1,4 +1,4 @@
-"""Compressor, limiter, expander, multiband compressor and transient shaper against their formulas and plain loops written from them."""
+"""Compressor, limiter, expanders, multiband compressor and transient shaper against their formulas and plain loops written from them."""
 
 import dataclasses
 import math
@@ -13,6 +13,7 @@ from mixdata.effects.expander import Expander
 from mixdata.effects.limiter import Limiter
 from mixdata.effects.multiband_compressor import MultibandCompressor
 from mixdata.effects.transient_shaper import TransientShaper
+from mixdata.effects.upward_expander import UpwardExpander
 from mixdata.errors import EffectError
 
 RATE = 44100
@@ -170,7 +171,7 @@ def test_what_is_below_the_threshold_is_untouched_bit_for_bit():
     assert np.array_equal(Compressor(-30, 4)(audio, RATE), audio)
 
 
-ALONE = [Compressor(), Limiter(12), Expander(-10, 4, hold_ms=0), MultibandCompressor()]
+ALONE = [Compressor(), Limiter(12), Expander(-10, 4, hold_ms=0), MultibandCompressor(), UpwardExpander()]
 
 
 @pytest.mark.parametrize("link", ["max", "mean"])
@@ -203,6 +204,7 @@ def test_channels_that_are_not_linked_are_each_alone(effect):
         Compressor(-30, link="none"),
         Limiter(12),
         Expander(-20),
+        UpwardExpander(-30, 2),
         MultibandCompressor(),
         TransientShaper(6, -6),
     ],
@@ -371,6 +373,69 @@ def test_an_expander_without_range_or_ratio_does_nothing():
     audio = bursts()
     assert np.array_equal(Expander(ratio=1).process(audio, RATE), audio)
     assert np.array_equal(Expander(range_db=0).process(audio, RATE), audio)
+
+
+def lifted(audio: np.ndarray, effect: UpwardExpander) -> np.ndarray:
+    """The upward expander as its docstring has it, sample by sample."""
+    level = {"max": np.abs(audio).max(0), "mean": np.abs(audio).mean(0)}[effect.link]
+    a_a, a_r = pole(effect.attack_ms), pole(effect.release_ms)
+    t, w, slope = effect.threshold_db, effect.knee_db, effect.ratio - 1
+    boosts, boost = [], 0.0
+    for x in level:
+        over = (20 * math.log10(x) if x > 0 else -1000.0) - t
+        want = slope * over if 2 * over > w else slope * (over + w / 2) ** 2 / (2 * w) if w and 2 * over > -w else 0.0
+        want = min(want, effect.most_db)
+        a = a_a if want > boost else a_r
+        boost = a * boost + (1 - a) * want
+        boosts.append(10 ** (boost / 20))
+    return audio * np.array(boosts)
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        UpwardExpander(-30, 2, 24, 2, 20),
+        UpwardExpander(-25, 3, 10, 0, 5),
+        UpwardExpander(-35, 1.3, 40, 1, 0, 12),
+        UpwardExpander(-20, 2, 6, 20, 1, 3, "mean"),
+    ],
+)
+def test_an_upward_expander_is_the_loop_of_its_docstring(effect):
+    audio = bursts(8000)
+    audio[:, 3000:3500] = 0
+    wet = effect(audio, RATE)
+    assert np.abs(wet - lifted(audio, effect)).max() < 1e-9 * np.abs(wet).max() and np.abs(wet - audio).max() > 0.001
+
+
+@pytest.mark.parametrize("level_db, expected_db", [(-80, -80), (-40, -40), (-39, -37), (-30, -10), (-28, -4), (-27, -3), (-10, 14)])
+def test_the_static_curve_of_an_upward_expander(level_db, expected_db):  # T -40, R 3, at most 24 dB: y = T + R (x - T), from -28 on x + 24
+    steady = np.full((1, 3), 10 ** (level_db / 20))
+    assert db(UpwardExpander(-40, 3, 24, 0, 0)(steady, RATE)) == pytest.approx(np.full((1, 3), expected_db), abs=1e-9)
+
+
+@pytest.mark.parametrize("ratio", [1.5, 3, 10])
+def test_an_upward_expander_undoes_a_compressor_on_steady_levels(ratio):
+    """y = T + (x - T) / R of the one and T + R (y - T) of the other: the levels come back, however they are reached."""
+    for level_db in (-35, -20.5, -19, -6, 0):
+        steady = np.full((2, 3 * RATE), 10 ** (level_db / 20))
+        wet = Compressor(-20, ratio, 10, 200, 0, ballistics="smooth_branching")(steady, RATE)
+        back = UpwardExpander(-20, ratio, 120, 10, 200)(wet, RATE)
+        assert db(back[:, -1]) == pytest.approx([level_db] * 2, abs=1e-4)
+
+
+def test_a_boost_rises_with_the_attack_and_falls_with_the_release():
+    audio = step(0.001, 1.0, back=15000)
+    boost = -reduction(UpwardExpander(-20, 1.5, 24, 5, 60)(audio, RATE), audio)[0]
+    attack, release = (round(ms * RATE / 1000) for ms in (5, 60))
+    assert boost[:1000] == pytest.approx(0, abs=1e-9) and boost[14999] == pytest.approx(10)
+    assert boost[1000 + attack - 1] == pytest.approx(10 * (1 - math.exp(-attack / (0.005 * RATE))), abs=1e-6)
+    assert boost[15000 + release - 1] == pytest.approx(10 * math.exp(-release / (0.06 * RATE)), abs=1e-6)
+
+
+def test_what_is_below_an_upward_expanders_threshold_is_untouched_bit_for_bit():
+    audio = bursts().astype(np.float32) * np.float32(0.01)
+    assert np.array_equal(UpwardExpander(-30, 3)(audio, RATE), audio)
+    assert np.array_equal(UpwardExpander(-60, 3, most_db=0)(audio, RATE), audio)
 
 
 def neutral_bands(**more) -> MultibandCompressor:

@@ -35,7 +35,8 @@ _E1, _E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10 = (math.log(2) ** k / math.fac
 class Curve:
     """A static curve: the reduction is `slope` times the dB above the threshold (under it, where `below`), at most `most_db`.
 
-    Within `knee_db` around the threshold a parabola joins the two straight lines (Giannoulis, Massberg and Reiss 2012, eq. 4).
+    With `boost` the gain rises by as much instead: all that is said of the reduction holds of the boost. Within `knee_db` around the
+    threshold a parabola joins the two straight lines (Giannoulis, Massberg and Reiss 2012, eq. 4).
     """
 
     threshold_db: float
@@ -43,6 +44,7 @@ class Curve:
     knee_db: float = 0.0
     below: bool = False
     most_db: float = math.inf
+    boost: bool = False
 
     def reduction_db(self, level_db: float) -> float:
         """Return by how much a steady level is reduced."""
@@ -106,6 +108,7 @@ def apply_gain(audio: Audio, sample_rate: int, detection: Detection, curve: Curv
         (rise, 1 - rise, fall, 0.0 if motion.kind in ("decoupled", "branching") else 1 - fall),
         round(motion.hold_ms * sample_rate / 1000),
         makeup_db,
+        curve.boost,
     )
     return out
 
@@ -123,6 +126,7 @@ def _apply_gain(
     motion: Constants,
     hold: int,
     makeup_db: float,
+    boost: bool,
 ) -> None:
     """Go through the detector's time, which is `ahead` of the audio; four pieces beside each other, so that their recursions overlap."""
     pieces, channels, frames = audio.shape
@@ -154,6 +158,9 @@ def _apply_gain(
             skipped = max(0, min(size, ahead - start))
             for lane in range(lanes):
                 gain = work[lane]
+                if boost:
+                    for i in range(size):
+                        gain[i] = -gain[i]
                 _to_gain(gain, size, power, fraction, makeup_db)
                 for channel in range(channels):
                     before, after = audio[first + lane, channel], out[first + lane, channel]
