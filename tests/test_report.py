@@ -124,7 +124,7 @@ def song_row(number: int, **more: Any) -> dict[str, Any]:
     row = {"song": f"song-{number}-{number:08x}", "title": f"Song {number}", "corpus": "synth", "split": "train", "licence": "CC0-1.0"}
     row |= {"status": "used", "reason": None, "message": None, "warnings": [], "seconds": 4.0, "residual_db": -40.0 - number}
     row |= {"mix_loudness": -10.0 - number, "mix_plr": 12.0, "mix_true_peak": 0.5, "mix_clipped_samples": 0.0}
-    row |= {f"relative_loudness_{stem}": -6.0 - number for stem in STEMS} | {f"gated_{stem}": False for stem in STEMS}
+    row |= {f"loudness_balance_{stem}": -6.0 - number for stem in STEMS} | {f"gated_{stem}": False for stem in STEMS}
     return row | more
 
 
@@ -137,8 +137,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         stems["bass"] = np.zeros_like(stems["bass"])
     rows = [
         song_row(0, title=HOSTILE, licence=HOSTILE, warnings=["mono", "clipped"], mix_clipped_samples=7.0),
-        song_row(1, corpus="folder", split="valid", warnings=["mono"], relative_loudness_drums=-29.0, residual_db=-12.5),
-        song_row(2, gated_bass=True, relative_loudness_bass=-45.0, mix_clipped_samples=3.0),
+        song_row(1, corpus="folder", split="valid", warnings=["mono"], loudness_balance_drums=-29.0, residual_db=-12.5),
+        song_row(2, gated_bass=True, loudness_balance_bass=-45.0, mix_clipped_samples=3.0),
         song_row(3, status="rejected", reason="silent", message=HOSTILE, split=None, mix_loudness=None, residual_db=None),
         song_row(4, status="rejected", reason="unreadable", message="gone", song=None, split=None, mix_loudness=None, residual_db=None),
         song_row(5, status="rejected", reason="silent", message="quiet", song=None, split=None, mix_loudness=None, residual_db=None),

@@ -7,17 +7,18 @@ import numpy as np
 from markupsafe import Markup
 
 from mixdata.example import Audio
+from mixdata.report.normalization import DISTANCE_HEAD, NormalizationPage, distance_rows
 from mixdata.report.pairs import pair_lines, share_rows
 from mixdata.report.stats import MIX_MEASURES, probe_lines
 from mixdata.text import duration, size
 
 WIDTH, HEIGHT = 240, 40
-PAIRS = {"pair_lines": pair_lines, "share_rows": share_rows}
+TABLES = {"pair_lines": pair_lines, "share_rows": share_rows, "distance_rows": distance_rows, "distance_head": DISTANCE_HEAD}
 
 
-def render_html(stats: dict[str, Any]) -> str:
-    """Return the statistics (of `dataset_statistics`) as one HTML page."""
-    return render("stats.html.j2", stats=stats, mix_measures=MIX_MEASURES, probe_lines=probe_lines, **PAIRS)
+def render_html(stats: dict[str, Any], page: NormalizationPage | None = None) -> str:
+    """Return the statistics (of `dataset_statistics`) as one HTML page, with the figures of `normalization_page` where given."""
+    return render("stats.html.j2", stats=stats, page=page, mix_measures=MIX_MEASURES, probe_lines=probe_lines, **TABLES)
 
 
 def render(template: str, **values: Any) -> str:

@@ -88,8 +88,8 @@ def _nearest_gate(songs: pd.DataFrame, dataset: Dataset, count: int) -> list[tup
     """The songs with a stem whose loudness beside the mix is nearest to the gate's limit, on either side of it."""
     limit = -_gate_limit(dataset.recipe)
     found = []
-    for column in (column for column in songs if column.startswith("relative_loudness_")):
-        stem = column.removeprefix("relative_loudness_")
+    for column in (column for column in songs if column.startswith("loudness_balance_")):
+        stem = column.removeprefix("loudness_balance_")
         gated = songs[f"gated_{stem}"] if f"gated_{stem}" in songs else pd.Series(False, index=songs.index)
         for song, level, out in zip(songs["song"], songs[column], gated, strict=True):
             if level is not None and math.isfinite(level):

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixdata.report.normalization import DISTANCE_HEAD, distance_rows, normalization_statistics
 from mixdata.report.pairs import pair_lines, pair_statistics, share_rows
 from mixdata.report.probe import shortcut_probe
+from mixdata.report.tables import table
 from mixdata.shards.reader import Dataset
 from mixdata.text import duration, shown, size
 
@@ -56,6 +58,7 @@ def dataset_statistics(dataset: Dataset, probe_examples: int = 40, seed: int = 0
         "rejections": _counts(rejected["reason"].fillna("unknown")) if "reason" in rejected else {},
         "rejected": _rows(rejected, ("title", "corpus", "reason", "message")),
         "warnings": _counts(_flat(used["warnings"])) if "warnings" in used else {},
+        "normalization": normalization_statistics(dataset),
         "pairs": pair_statistics(examples, songs),
         "probe": shortcut_probe(dataset, probe_examples, seed) if probe_examples and "effects" not in examples else None,
     }
@@ -107,7 +110,7 @@ def _stem(stem: str, examples: pd.DataFrame, used: pd.DataFrame, seconds: pd.Ser
             for role, stems in roles.items()
             if stem in stems and f"loudness_{role}_{stem}" in examples
         },
-        "relative_loudness": summary(used[f"relative_loudness_{stem}"]) if f"relative_loudness_{stem}" in used else None,
+        "loudness_balance": summary(used[f"loudness_balance_{stem}"]) if f"loudness_balance_{stem}" in used else None,
         "gain_db": summary(used[f"gain_{stem}_db"]) if f"gain_{stem}_db" in used else None,
     }
 
@@ -133,8 +136,8 @@ def _counts(values: Iterable[Any]) -> dict[str, int]:
     return dict(Counter(str(value) for value in values).most_common())
 
 
-def _rows(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, str]]:
-    present = table[[column for column in columns if column in table]].astype(object)
+def _rows(songs: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, str]]:
+    present = songs[[column for column in columns if column in songs]].astype(object)
     return [{str(key): str(value) for key, value in row.items()} for row in present.where(present.notna(), "").to_dict("records")]
 
 
@@ -158,7 +161,7 @@ def render_text(stats: dict[str, Any], width: int = 100) -> str:
         for kind, rows in (("split", stats["splits"]), ("corpus", stats["corpora"]), ("licence", stats["licences"]))
         for place, row in enumerate(rows)
     ]
-    lines += _table(["", "", "length", "songs", "examples"], shares, left=2)
+    lines += table(["", "", "length", "songs", "examples"], shares, left=2)
     roles = list(dict.fromkeys(role for stem in stats["stems"] for role in stem["loudness"]))
     head = ["stem", "active", "length", "gated", *(f"{role} LUFS" for role in roles), "LU to mix"]
     stems = [
@@ -168,15 +171,15 @@ def render_text(stats: dict[str, Any], width: int = 100) -> str:
             "-" if stem["active_seconds"] is None else duration(stem["active_seconds"]),
             "-" if stem["gated"] is None else str(stem["gated"]),
             *(_quartiles(stem["loudness"].get(role)) for role in roles),
-            _quartiles(stem["relative_loudness"]),
+            _quartiles(stem["loudness_balance"]),
         ]
         for stem in stats["stems"]
     ]
-    lines += _table(head, stems, left=1)
+    lines += table(head, stems, left=1)
     if roles:
         lines.append("(median, and quartiles in brackets)")
     mixes = [[label, _quartiles(stats["mix"][name]), unit] for name, (label, unit) in MIX_MEASURES.items() if stats["mix"].get(name)]
-    lines += _table(["mixes as they came", "", ""], mixes, left=3)
+    lines += table(["mixes as they came", "", ""], mixes, left=3)
     if stats["clipped"] and stats["clipped"]["songs"]:
         lines.append(f"clipped: {stats['clipped']['songs']} song(s), {stats['clipped']['samples']} samples at full scale")
     for title, counts in (
@@ -187,9 +190,12 @@ def render_text(stats: dict[str, Any], width: int = 100) -> str:
             lines += ["", title, *(f"  {count:>6} {kind}" for kind, count in counts.items())]
     if stats["pairs"]:
         lines += ["", *pair_lines(stats["pairs"])]
-        lines += _table(["", "", "drawn", "accepted"], share_rows(stats["pairs"]), left=2)
+        lines += table(["", "", "drawn", "accepted"], share_rows(stats["pairs"]), left=2)
         ranges = [_range(row) for row in stats["pairs"]["parameters"]]
-        lines += _table(["parameters as applied", "", "lowest", "median", "highest"], ranges, left=2)
+        lines += table(["parameters as applied", "", "lowest", "median", "highest"], ranges, left=2)
+    if stats["normalization"]:
+        lines += table(DISTANCE_HEAD, distance_rows(stats["normalization"]["distances"]), left=3)
+        lines.append("(median over songs, and quartiles in brackets)")
     if stats["probe"]:
         lines += ["", *probe_lines(stats["probe"])]
     # Song names may hold line breaks and terminal escapes.
@@ -220,25 +226,6 @@ def _score(value: float | None) -> str:
 
 def _quartiles(values: dict[str, Any] | None) -> str:
     return "-" if values is None else f"{values['median']:.1f} [{values['q1']:.1f} {values['q3']:.1f}]"
-
-
-def _table(head: list[str], rows: list[list[str]], left: int) -> list[str]:
-    """Align columns, the first `left` of them to the left. A long cell is cut."""
-    if not rows:
-        return []
-    table = [[_cut(shown(cell)) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    aligned = [
-        "  ".join(
-            cell.ljust(width) if place < left else cell.rjust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in table
-    ]
-    return ["", *(line.rstrip() for line in aligned)]
-
-
-def _cut(cell: str, longest: int = 36) -> str:
-    return cell if len(cell) <= longest else cell[: longest - 1] + "…"
 
 
 def _fold(line: str, width: int) -> list[str]:

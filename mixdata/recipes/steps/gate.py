@@ -41,13 +41,13 @@ def gate(work: Work, params: Gate, label: str) -> None:
     gated = {stem for stem, mask in masks.items() if _seconds(mask, work.activity_hop_seconds) < params.min_seconds}
     for stem, audio in estimates.items():
         loudness = measures.integrated_loudness(audio, work.sample_rate)
-        work.measures[f"relative_loudness_{stem}"] = _finite(loudness - mix_loudness)
+        work.measures[f"loudness_balance_{stem}"] = _finite(loudness - mix_loudness)
         work.measures[f"gated_{stem}"] = stem in gated
     if len(gated) == len(masks):
         raise SongError("no_active_stem", f"{work.song.title}: no separated stem passes the gate")
     # Nothing is subtracted from the mix: what fails joins the rest, and a failing rest joins the loudest stem that is left.
     kept = [stem for stem in masks if stem not in gated]
-    rest = REST if REST in kept else max(kept, key=lambda stem: work.measures[f"relative_loudness_{stem}"])
+    rest = REST if REST in kept else max(kept, key=lambda stem: work.measures[f"loudness_balance_{stem}"])
     for role in ("input", "target"):
         stems = {stem: audio for stem, audio in work.roles[role].items() if stem != "mixture"}
         work.roles[role].update(merge_into_rest(stems, gated, rest))
