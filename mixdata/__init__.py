@@ -36,6 +36,6 @@ __all__ = [*_PLACES, "__version__"]
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(importlib.import_module(_PLACES[name]), name)
-    if name in ("torch", "effects", "measures", "separation", "corpora", "audio"):
+    if name in ("torch", "effects", "measures", "separation", "normalization", "corpora", "audio"):
         return importlib.import_module(f"mixdata.{name}")
     raise AttributeError(f"module 'mixdata' has no attribute {name!r}")

@@ -52,9 +52,11 @@ app = typer.Typer(
 recipes_app = typer.Typer(no_args_is_help=True, help="List, show and check recipes.")
 corpora_app = typer.Typer(no_args_is_help=True, help="List and look at corpora.")
 effects_app = typer.Typer(no_args_is_help=True, help="List the effects that chains are drawn from, and their parameters.")
+targets_app = typer.Typer(no_args_is_help=True, help="Fit, show and plot what normalization brings stems to.")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(corpora_app, name="corpora")
 app.add_typer(effects_app, name="effects")
+app.add_typer(targets_app, name="targets")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
@@ -203,13 +205,15 @@ def stats(
     """
     from mixdata.files import publish_bytes
     from mixdata.report.html import render_html
+    from mixdata.report.normalization import normalization_page
     from mixdata.report.stats import dataset_statistics, render_text
     from mixdata.shards.reader import open_dataset
 
-    found = dataset_statistics(open_dataset(dataset))
+    opened = open_dataset(dataset)
+    found = dataset_statistics(opened)
     print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else render_text(found))
     if html is not None:
-        publish_bytes(html, render_html(found).encode())
+        publish_bytes(html, render_html(found, normalization_page(opened)).encode())
         print(f"wrote {html}", file=sys.stderr)
 
 
@@ -314,6 +318,109 @@ def train(
     )
     facts = {"checkpoint": str(result.checkpoint), "first_loss": result.first_loss, "last_loss": result.last_loss, "steps": steps}
     print(json.dumps(facts) if as_json else f"loss {result.first_loss:.4f} → {result.last_loss:.4f}; checkpoint {result.checkpoint}")
+
+
+@app.command()
+def normalize(
+    stems: Annotated[list[str], typer.Argument(help="Audio files; STEM=FILE where the name does not say it.", metavar="FILES")],
+    targets: Annotated[str, typer.Option("--targets", "-t", help="A dataset, a file of targets, or a name.")] = "musdb18",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")] = Path("normalized"),
+    mixture: Annotated[
+        Path | None, typer.Option(help="The mix that the files were separated from: bands that hold hiss are not boosted.")
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", "-s", help="path=value: sets any field of the step. Repeatable.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Even out the effects of your own stems, exactly as a dataset's inputs were: what a model trained on it wants to hear.
+
+    Examples:
+
+    `mixdata normalize vocals.wav drums.wav bass.wav other=synths.wav --targets my-set`
+
+    `mixdata normalize vocals=lead.flac --targets musdb18 --set panning.mode=mono -o out`
+    """
+    from mixdata.normalization.files import normalize_files, parse_stem, summary_lines
+    from mixdata.recipes.strict_yaml import parse_setting
+
+    settings = dict(parse_setting(setting) for setting in set_ or ())
+    records = normalize_files([parse_stem(stem) for stem in stems], out, targets, settings, mixture, quiet=quiet or as_json)
+    print(json.dumps(records, indent=1, ensure_ascii=False) if as_json else "\n".join([*summary_lines(records), f"wrote {out}"]))
+
+
+@targets_app.command("fit")
+def targets_fit(
+    corpus: Annotated[list[str] | None, typer.Option("--corpus", "-c", help="NAME[:ROOT], repeatable; replaces the recipe's.")] = None,
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="What makes the stems.")] = "effect_normalization",
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("targets.npz"),
+    separator: Annotated[str | None, typer.Option(help="NAME[:MODEL], for recipes that separate.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", "-s", help="path=value: sets any field of the recipe. Repeatable.")] = None,
+    name: Annotated[str, typer.Option(help="What to call them.")] = "fitted",
+    limit: Annotated[int | None, typer.Option(min=1, help="Use a seeded sample of this many songs.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", "-j", min=0, help="Processes [default: all cores; 0: this one].")] = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="Where separated stems are kept [default: the user's cache folder].")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Average the features of a corpus's stems, train split only, into a small file that builds normalize to.
+
+    Examples:
+
+    `mixdata targets fit -c musdb:/data/musdb18hq -o targets.npz`
+
+    `mixdata targets fit -r separated_pseudo -c folder:~/music --separator demucs:htdemucs -o targets.npz`
+
+    and then `mixdata build -r separated_pseudo --set normalize.targets=targets.npz …`
+    """
+    from mixdata.builder.fit import fit_recipe_targets
+    from mixdata.recipes import load_recipe
+    from mixdata.report.normalization import render_targets
+
+    chosen = load_recipe(recipe, set_ or (), _overrides(separator, None, None))
+    fitted = fit_recipe_targets(chosen, corpus, workers, limit, cache_dir, name, quiet=quiet or as_json)
+    fitted.targets.save(out)
+    if as_json:
+        skipped = [{"title": title, "reason": reason, "message": message} for title, reason, message in fitted.skipped]
+        print(json.dumps({"path": str(out), "sha256": fitted.targets.sha256, "songs": fitted.songs, "skipped": skipped}, indent=1))
+        return
+    print(render_targets(fitted.targets))
+    for title, reason, message in fitted.skipped[:10]:
+        print(f"left out: {title}: {reason}: {message}")
+    if len(fitted.skipped) > 10:
+        print(f"… and {len(fitted.skipped) - 10} more songs left out")
+    print(f"wrote {out}")
+
+
+@targets_app.command("show")
+def targets_show(
+    targets: Annotated[str, typer.Argument(help="A name, a file of targets, or a dataset.", metavar="TARGETS")] = "musdb18",
+    as_json: Json = False,
+) -> None:
+    """Print what stems are brought to, and where that is from.
+
+    Examples: `mixdata targets show musdb18`, `mixdata targets show my-set --json`
+    """
+    from mixdata.normalization import load_targets
+    from mixdata.report.normalization import render_targets, targets_facts
+
+    found = load_targets(targets)
+    print(json.dumps(targets_facts(found), indent=1, ensure_ascii=False) if as_json else render_targets(found))
+
+
+@targets_app.command("plot")
+def targets_plot(
+    targets: Annotated[str, typer.Argument(help="A name, a file of targets, or a dataset.", metavar="TARGETS")] = "musdb18",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Picture to write: .png, .svg or .pdf.")] = Path("targets.png"),
+) -> None:
+    """Draw spectra and panning that stems are brought to.
+
+    Example: `mixdata targets plot my-set -o targets.png`
+    """
+    from mixdata.normalization import load_targets
+    from mixdata.report.normalization import plot_targets
+
+    plot_targets(load_targets(targets), out)
+    print(f"wrote {out}")
 
 
 @recipes_app.command("list")

@@ -203,7 +203,7 @@ def test_renaming_folders_and_adding_songs_moves_neither_split_nor_draws(tmp_pat
     first, second = ({row["sha256"]: row for row in found.songs.to_dict("records")} for found in sets)
     assert len(second) == 4 and set(first) < set(second)
     for sha256, row in first.items():
-        for column in ("song", "split", "gain_vocals_db", "residual_db"):
+        for column in ("song", "split", "normalize_eq_db_vocals_after", "residual_db"):
             assert row[column] == second[sha256][column], column
     examples = {example.key: example for example in sets[1]}
     for example in sets[0]:
@@ -256,7 +256,7 @@ def test_a_song_that_kills_its_worker_is_left_out_and_the_rest_is_built(tmp_path
 
 def test_loud_masters_are_scaled_and_never_clipped(tmp_path):
     song(tmp_path / "music" / "loud.wav", level=0.9)
-    recipe = small_recipe("mix_loudness.loudness=0", "stem_loudness.loudness=0", "stem_loudness.cap_db=60")
+    recipe = small_recipe("mix_loudness.loudness=0", "normalize.loudness=null")
     dataset = mixdata.build(recipe, tmp_path / "set", [f"folder:{tmp_path / 'music'}"], workers=0, quiet=True)
     scales = dataset.examples["scale"]
     assert scales.nunique() == 1 and scales.iloc[0] < 1
@@ -280,7 +280,7 @@ def test_the_record_tells_what_was_done(built):
     dataset = mixdata.open_dataset(built)
     example = dataset[0]
     record = example.record
-    assert [done["step"] for done in record["steps"]] == ["separate", "gate", "bleed_jitter", "stem_loudness", "mix_loudness"]
+    assert [done["step"] for done in record["steps"]] == ["separate", "gate", "bleed_jitter", "normalize", "mix_loudness"]
     assert record["song"]["sha256"] and record["song"]["licence"] and record["steps"][0]["separator"]
     json.dumps(record, allow_nan=False)
     gain = record["steps"][4]["gain_db"]
@@ -289,8 +289,9 @@ def test_the_record_tells_what_was_done(built):
     assert levels and all(-30 <= level < -10 for level in levels)
 
 
-def test_inputs_have_one_loudness_and_targets_the_mix_s(built):
+def test_inputs_have_their_targets_loudness_and_targets_the_mix_s(built):
     from mixdata import measures
+    from mixdata.normalization.targets import load_targets
 
     dataset = mixdata.open_dataset(built)
     for song_id, rows in dataset.examples.groupby("song", sort=False):
@@ -300,7 +301,8 @@ def test_inputs_have_one_loudness_and_targets_the_mix_s(built):
         for stem, active in whole[0].active["input"].items():
             audio = join("input", stem)
             if active:
-                assert measures.integrated_loudness(audio, 16000) == pytest.approx(-25, abs=0.05), (song_id, stem)
+                wanted = load_targets("musdb18").stems[stem].loudness_lufs
+                assert measures.integrated_loudness(audio, 16000) == pytest.approx(wanted, abs=0.05), (song_id, stem)
             else:
                 assert not audio.any()
 

@@ -43,13 +43,16 @@ def finish(plan: Plan, out: Path) -> None:
         if SHARD.fullmatch(path.stem) and path.suffix in (".tar", ".parquet") and path.stem not in names:
             path.unlink()
     publish_bytes(out / "recipe.yaml", plan.recipe.to_yaml().encode())
+    beside = plan.recipe.files()
+    for name, data in beside.items():
+        publish_bytes(out / name, data)
     publish_table(out / "plan.parquet", plan.table())
     publish_table(out / "songs.parquet", song_table(songs))
     examples = example_table(example_rows(out, [shard.name for shard in built]))
     publish_table(out / "examples.parquet", examples)
     meta = _meta(plan, out, songs, examples)
     write_card(out, meta, songs, examples)
-    meta["files"] = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in FILES}
+    meta["files"] = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in (*FILES, *beside)}
     meta["checksum"] = checksum(meta)
     publish_bytes(out / "dataset.json", (json.dumps(meta, indent=1, ensure_ascii=False) + "\n").encode())
 

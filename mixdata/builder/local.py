@@ -6,17 +6,19 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing.connection import wait as wait_for
-from typing import Any
+from typing import Any, TypeVar
 
 from mixdata.builder.shard import Job, build_shard
 from mixdata.errors import MixdataError
 
 Report = Callable[[str, str, float], None]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # One thread per worker, always: the thread count changes the last bits of a network's and BLAS's sums.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -51,6 +53,26 @@ def run(jobs: list[Job], workers: int, report: Report) -> None:
             deaths[song] = deaths.get(song, 0) + 1
         built = {job.shard.name for job in batch} - unbuilt
         waiting = [job for job in waiting if job.shard.name not in built]
+
+
+def each(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+    """Yield the function's result for each item, in their order, from this many processes; 0 works in this one."""
+    if workers == 0 or not items:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(items)), context, initializer=_start, initargs=(None,))
+    try:
+        with _environment(ONE_THREAD), _without_interrupts():
+            futures = [pool.submit(function, item) for item in items]
+        for future in futures:
+            yield future.result()
+    except BrokenProcessPool:
+        raise MixdataError("a worker process died. Is there enough memory? Try fewer --workers") from None
+    finally:
+        for process in list((pool._processes or {}).values()):  # nothing is left to do, or nobody wants it any more
+            process.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Begun:

@@ -49,7 +49,7 @@ def _songs(root: Path, folder: Folder) -> Iterator[Song]:
 
 def _is_multitrack(root: Path, folder: Folder, parts: dict[str, Folder]) -> bool:
     """Whether a folder is one song with its stems. In doubt its files are songs: taken for stems, they would be lost without a word."""
-    names = [_stem_name(file) for file in folder.files]
+    names = [stem_name(file) for file in folder.files]
     mixed = any(name in MIXTURES for name in names)
     if parts:
         return mixed or not names
@@ -62,13 +62,13 @@ def _multitrack(root: Path, folder: Folder, parts: dict[str, Folder]) -> Song:
     """Stems are the files in `grouped`, else in `stems`, else beside the mixture; whatever else is there becomes a raw track."""
     main = parts.get("grouped") or parts.get("stems") or folder
     rest = [file for part in (*parts.values(), folder) if part is not main for file in part.files]
-    mixtures = sorted((file for file in folder.files if _stem_name(file) in MIXTURES), key=lambda file: MIXTURES.index(_stem_name(file)))
+    mixtures = sorted((file for file in folder.files if stem_name(file) in MIXTURES), key=lambda file: MIXTURES.index(stem_name(file)))
     tracks: dict[str, Track] = {"mixture": track(root, mixtures[0])} if mixtures else {}
     raw: dict[str, Track] = {}
     for file in (*main.files, *rest):
         if file not in mixtures[:1]:
-            mine = tracks if file in main.files and _stem_name(file) not in (*MIXTURES, *tracks) else raw
-            mine[_free(_stem_name(file), mine)] = track(root, file)
+            mine = tracks if file in main.files and stem_name(file) not in (*MIXTURES, *tracks) else raw
+            mine[_free(stem_name(file), mine)] = track(root, file)
     return _song(root, folder.path, tracks, raw)
 
 
@@ -95,7 +95,8 @@ def _tags(path: Path) -> dict[str, str]:
         return {}  # a broken file stays in the list: what is wrong with it is said when it is probed
 
 
-def _stem_name(file: Path) -> str:
+def stem_name(file: Path) -> str:
+    """Return what a file's name says its stem is: `Vox.wav` is `vocals`."""
     name = slug(file.stem)
     return SAME.get(name, name)
 

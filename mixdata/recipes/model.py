@@ -78,7 +78,8 @@ class StepCall:
     def resolved(self, local: bool = False) -> dict[str, Any]:
         """Return the step as it would be written with every default; what holds for this machine only if `local`."""
         label = {} if self.label == self.step.name else {"as": self.label}
-        return {self.step.name: self.params.model_dump(mode="json", exclude=None if local else set(self.params.local)), **label}
+        params = self.params if local else self.params.portable()
+        return {self.step.name: params.model_dump(mode="json", exclude=None if local else set(self.params.local)), **label}
 
 
 class Recipe:
@@ -160,6 +161,10 @@ class Recipe:
         once = [StepCall(call.step, call.label, _single(call.params)) for call in self.steps]
         return Recipe(self.header, once, self.source)
 
+    def files(self) -> dict[str, bytes]:
+        """Return the small files that travel with the dataset, by name."""
+        return {name: data for call in self.steps for name, data in call.step.files(call.params).items()}
+
     def warm_up(self) -> None:
         """Do once what every worker would otherwise do at its start, such as compiling."""
         for call in self.steps:
@@ -187,7 +192,7 @@ def load_recipe(name_or_path: str | Path, settings: Iterable[str] = (), override
     `--set`, are applied in their order.
     Raises `RecipeError` that lists every mistake with file, line and path.
     """
-    text, source = _find(name_or_path)
+    text, source, folder = _find(name_or_path)
     document = strict_yaml.load(text, source)
     if not isinstance(document.value, dict):
         raise RecipeError(f"{source}: a recipe is a mapping with name, steps and output; this is {_kind(document.value)}")
@@ -195,7 +200,9 @@ def load_recipe(name_or_path: str | Path, settings: Iterable[str] = (), override
         _assign(document.value, path.split("."), value, source, path)
     for setting in settings:
         _apply(document.value, setting, source)
-    return check_recipe(document, source)
+    recipe = check_recipe(document, source)
+    calls = [StepCall(call.step, call.label, call.params.located(folder)) for call in recipe.steps]
+    return Recipe(recipe.header, calls, source)
 
 
 def recipe_from_data(data: dict[str, Any], source: str = "recipe") -> Recipe:
@@ -343,7 +350,8 @@ def _kind(value: Any) -> str:
     return {list: "a list", str: "a text", type(None): "empty"}.get(type(value), f"a {type(value).__name__}")
 
 
-def _find(name_or_path: str | Path) -> tuple[str, str]:
+def _find(name_or_path: str | Path) -> tuple[str, str, Path]:
+    """Return a recipe's text, what to call it in messages, and the folder that it lies in."""
     text = str(name_or_path)
     path = Path(text)
     if path.suffix in (".yaml", ".yml") or "/" in text:
@@ -353,16 +361,14 @@ def _find(name_or_path: str | Path) -> tuple[str, str]:
     else:
         raise UsageError(f"unknown recipe{_nearest(text, recipe_names())} (a file of your own is given by its path, ending in .yaml)")
     try:
-        return path.read_text(encoding="utf-8"), source
+        return path.read_text(encoding="utf-8"), source, path.parent
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{source}: cannot read the recipe: {error}") from None
 
 
 def _apply(recipe: dict[str, Any], setting: str, source: str) -> None:
-    path, equals, text = setting.partition("=")
-    if not equals or not path:
-        raise UsageError(f"--set {setting!r}: write it as path=value, for example --set separate.model=htdemucs_ft")
-    _assign(recipe, path.split("."), strict_yaml.load_value(text, f"--set {path}"), source, path)
+    path, value = strict_yaml.parse_setting(setting)
+    _assign(recipe, path.split("."), value, source, path)
 
 
 def _assign(recipe: dict[str, Any], parts: list[str], value: Any, source: str, path: str) -> None:

@@ -25,6 +25,7 @@ class Step:
     it reads for one song; `pin(params)` writes such hashes into the parameters. `continuous(params)` says whether the blocks of a song
     still join without a seam. `warm_up(params)` does once, before there are workers, what each would otherwise do at its start.
     `fits(params, sample_rate, earlier)` says what does not go with the rate and the parameters of the steps before, by their names.
+    `files(params)` are small files, by name, that travel with the dataset because its use needs them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Step:
     sums: Callable[[Any], list[str]]
     warm_up: Callable[[Any], None]
     fits: Callable[[Any, int, dict[str, Any]], Iterable[str]]
+    files: Callable[[Any], dict[str, bytes]]
     summary: str
 
 
@@ -64,13 +66,14 @@ def step(
     sums: Callable[[Any], list[str]] = lambda params: [],
     warm_up: Callable[[Any], None] = lambda params: None,
     fits: Callable[[Any, int, dict[str, Any]], Iterable[str]] = lambda params, sample_rate, earlier: (),
+    files: Callable[[Any], dict[str, bytes]] = lambda params: {},
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a step: `@step("gate", Gate)` above `def gate(work, params): …`."""
 
     def register(run: Callable[..., Any]) -> Callable[..., Any]:
         summary = (run.__doc__ or "").strip().splitlines()[0] if run.__doc__ else ""
         schema = TypeAdapter(params)
-        given = (needs, frozenset(makes), fingerprint, song_fingerprint, pin, roles, continuous, sums, warm_up, fits)
+        given = (needs, frozenset(makes), fingerprint, song_fingerprint, pin, roles, continuous, sums, warm_up, fits, files)
         STEPS[name] = Step(name, run, schema, version, scope, *given, summary)
         return run
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from mixdata.errors import RecipeError
+from mixdata.errors import RecipeError, UsageError
 
 LONGEST = 100_000  # characters; a recipe is a page of text
 DEEPEST = 40
@@ -54,6 +54,14 @@ def load(text: str, source: str) -> Document:
 def load_value(text: str, source: str) -> Any:
     """Load the right-hand side of `--set path=value`."""
     return load(text, source).value
+
+
+def parse_setting(setting: str) -> tuple[str, Any]:
+    """Split `path=value`, as given to `--set`, and read the value as YAML. Raises `UsageError`."""
+    path, equals, text = setting.partition("=")
+    if not equals or not path:
+        raise UsageError(f"--set {setting!r}: write it as path=value, for example --set separate.model=htdemucs_ft")
+    return path, load_value(text, f"--set {path}")
 
 
 def dump(value: Any) -> str:

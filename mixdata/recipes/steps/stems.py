@@ -1,6 +1,6 @@
 """`stems`: the song's own stems, as they are."""
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -23,6 +23,8 @@ class Stems(Params):
     sounds where its momentary loudness is within `relative_lu` of the mix's integrated loudness and above `floor_lufs`.
     """
 
+    instead: ClassVar[str] = ", or `stems: {take: [mixture]}`"
+
     take: Annotated[list[str], Field(min_length=1, default_factory=lambda: [*FOUR_STEMS])]
     relative_lu: Annotated[float, Field(gt=0, le=120)] = 35.0
     floor_lufs: Annotated[float, Field(ge=-120, le=0)] = -55.0
@@ -36,10 +38,20 @@ class Stems(Params):
 @step("stems", Stems, makes=("dry", "dry.active"), roles=lambda params, made: made | {"dry": list(params.take)})
 def stems(work: Work, params: Stems, label: str) -> None:
     """Take the song's own stems as role `dry`; note which of them exist and when they sound."""
+    taken, found = take(work, params)
+    work.roles["dry"] = taken
+    work.active["dry"] = {name: bool(mask.any()) for name, mask in work.activity.items()}
+    work.note(label, made_of=found, source=work.song.wet)
+
+
+def take(work: Work, params: Any) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+    """Return the stems that `params` (of `stems` or `wet_stems`) names and what each is made of; measure when they sound and their balance.
+
+    Raises `SongError` where the song has no stems, or none of those sounds.
+    """
     song = work.song
     if not song.stems and params.take != [MIXTURE]:
-        hint = "use a corpus with stems, or `stems: {take: [mixture]}`"
-        raise SongError("no_stems", f"{song.title}: the song has a mixture only; {hint}")
+        raise SongError("no_stems", f"{song.title}: the song has a mixture only; use a corpus with stems{params.instead}")
     taken = {name: np.zeros_like(work.mixture) for name in params.take}
     found: dict[str, list[str]] = {name: [] for name in params.take}
     if MIXTURE in taken:
@@ -49,15 +61,15 @@ def stems(work: Work, params: Stems, label: str) -> None:
         if home in taken:
             taken[home] = taken[home] + _stem(work, name, track)
             found[home].append(name)
-    loudness = measures.integrated_loudness(work.mixture, work.sample_rate)
+    mix_loudness = measures.integrated_loudness(work.mixture, work.sample_rate)
     for name, audio in taken.items():
-        mask = measures.activity_mask(audio, work.sample_rate, loudness, params.relative_lu, params.floor_lufs)
-        work.activity[name] = mask
-    work.roles["dry"] = taken
-    work.active["dry"] = {name: bool(mask.any()) for name, mask in work.activity.items()}
-    if not any(work.active["dry"].values()):
+        work.activity[name] = measures.activity_mask(audio, work.sample_rate, mix_loudness, params.relative_lu, params.floor_lufs)
+        if name != MIXTURE:
+            balance = measures.integrated_loudness(audio, work.sample_rate) - mix_loudness
+            work.measures[f"loudness_balance_{name}"] = balance if np.isfinite(balance) else None
+    if not any(mask.any() for mask in work.activity.values()):
         raise SongError("no_active_stem", f"{song.title}: none of {', '.join(params.take)} sounds anywhere")
-    work.note(label, made_of=found, source=song.wet)
+    return taken, found
 
 
 def _stem(work: Work, name: str, track: Track) -> np.ndarray:
