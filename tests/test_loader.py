@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from mixdata.errors import MixdataError, UsageError
-from mixdata.sampling import Blocks, find_blocks, place_crop
+from mixdata.loading.crops import Blocks, find_blocks, place_crop
 from mixdata.shards.reader import open_dataset
 from mixdata.torch import CropSampler, ShardDataset
 from tiny_dataset import STEMS, Tiny, write_tiny

@@ -12,9 +12,9 @@ import mixdata
 from mixdata.effects import HighPass
 from mixdata.effects.base import from_record
 from mixdata.errors import RecipeError, UsageError
-from mixdata.on_the_fly import OnTheFly
+from mixdata.loading.on_the_fly import OnTheFly
 from mixdata.recipes import load_recipe
-from mixdata.sampling import Blocks, place_crop, pre_rolled
+from mixdata.loading.crops import Blocks, place_crop, pre_rolled
 from mixdata.torch import CropSampler, ShardDataset
 from pair_sets import EFFECTS, RATE, SMALL
 from tiny_dataset import write_tiny

@@ -21,7 +21,9 @@ FIELDS = {"sample_rate": int, "channels": int, "codec": str, "roles": dict, "spl
 LONGEST = 2**48  # frames of a song: no sum of them overflows
 
 
-def open_dataset(path: str | Path) -> "Dataset":
+def open_dataset(
+    path: str | Path, *, access: str = "map", cache_dir: str | Path | None = None, cache_bytes: int | None = None
+) -> "Dataset":
     """Open a finished dataset folder.
 
     Raises `UsageError` where there is no dataset, an unfinished one, or one of a format that this version cannot read.

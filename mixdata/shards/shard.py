@@ -113,23 +113,27 @@ class Shard:
                 raise MixdataError(f"{self._where(member)}: damaged, its checksum differs; copy or build this shard again")
 
     def read(self, pieces: Sequence[Piece], frames: int) -> np.ndarray:
-        """Return `(members, channels, frames)` float32 at true level; what no piece fills is zero.
-
-        Every piece has the same number of members. Members that are not active hold silence and are not read.
-        """
-        for piece in pieces:
-            for member in piece.members:
-                if piece.start < 0 or piece.start + piece.frames > self.frames[member]:
-                    asked = f"[{piece.start}, {piece.start + piece.frames})"
-                    raise MixdataError(f"{self._where(member)}: holds {self.frames[member]} frames, {asked} were asked for")
+        """Return `(members, channels, frames)` float32 at true level; what no piece fills is zero."""
+        self._held(pieces)
         shape = len(pieces[0].members), self.channels, frames
         try:
-            audio = np.zeros(shape, np.float32)
+            audio = np.empty(shape, np.float32)
         except (MemoryError, ValueError) as error:  # ValueError: more bytes than there are addresses
             what = f"{' x '.join(map(str, shape))} samples do not fit into memory"
             raise MixdataError(f"{self.tar}: {what}; read shorter crops, or run `mixdata verify`") from error
+        self.read_into(pieces, list(audio))
+        return audio
+
+    def read_into(self, pieces: Sequence[Piece], audio: Sequence[np.ndarray]) -> None:
+        """Write one float32 array `(channels, frames)` per member at true level; what no piece fills is set to zero.
+
+        Every piece has the same number of members. Members that are not active hold silence and are not read.
+        """
+        self._held(pieces)
+        for out in audio:
+            out[:] = 0
         wanted = [
-            (member, piece, audio[place, :, piece.to : piece.to + piece.frames])
+            (member, piece, audio[place][:, piece.to : piece.to + piece.frames])
             for piece in pieces
             for place, member in enumerate(piece.members)
             if self.active[member]
@@ -138,7 +142,14 @@ class Shard:
         for (member, _, out), integers in zip(wanted, stored, strict=True):
             # One division undoes both the integers' full scale and the headroom scale: a power of two costs no rounding.
             np.divide(integers, np.float32(self.scale[member] * 2 ** (BITS[self.codec] - 1)), out=out)
-        return audio
+
+    def _held(self, pieces: Sequence[Piece]) -> None:
+        """See that the members hold what is asked of them, before memory is taken for it."""
+        for piece in pieces:
+            for member in piece.members:
+                if piece.start < 0 or piece.start + piece.frames > self.frames[member]:
+                    asked = f"[{piece.start}, {piece.start + piece.frames})"
+                    raise MixdataError(f"{self._where(member)}: holds {self.frames[member]} frames, {asked} were asked for")
 
     def _decoded(self, wanted: "Sequence[Wanted]") -> Iterator[np.ndarray]:
         data = self._bytes([member for member, _, _ in wanted])

@@ -1,6 +1,6 @@
 """Chains in the loader: pairs are made of stored dry stems while a model trains, by the same words as in a recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mixdata.errors import RecipeError, UsageError
 from mixdata.example import Audio, Roles
 from mixdata.measures import integrated_loudness
 from mixdata.recipes.model import load_recipe
-from mixdata.recipes.pair_maker import Maker, Source, assemble
+from mixdata.recipes.pair_maker import MIXTURE, Maker, Source, assemble
 from mixdata.recipes.pair_words import Effects
 from mixdata.shards.index import complaints
 
@@ -46,10 +46,10 @@ class OnTheFly:
         """How many frames before a crop are wanted."""
         return self.maker.pre_roll()
 
-    @property
-    def mixture(self) -> bool:
-        """Whether the pairs have a mixture before their stems."""
-        return bool(self.maker.params.mixture)
+    def roles(self, dry: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the roles and stems that pairs of these dry stems have."""
+        stems = (MIXTURE, *dry) if self.maker.params.mixture else tuple(dry)
+        return {"input": stems, "target": stems}
 
     def __call__(
         self, dry: dict[str, Audio], pre_roll: int, epoch: int, item: int, source: str = "unknown"
@@ -69,7 +69,7 @@ class OnTheFly:
             sources, lambda attempt, stem: rng.stream(self.seed, "on the fly", epoch, item, attempt, stem)
         )
         like = next(iter(dry.values()))[:, pre_roll:]
-        roles = assemble({stem: each.rendered for stem, each in made.items()}, list(dry), like, self.mixture)
+        roles = assemble({stem: each.rendered for stem, each in made.items()}, list(dry), like, bool(self.maker.params.mixture))
         return roles, {stem: each.record for stem, each in made.items()}
 
 

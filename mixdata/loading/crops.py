@@ -1,13 +1,10 @@
-"""Where crops lie: pure functions of (seed, epoch, item), without torch and without any audio."""
+"""Where crops lie: pure functions of blocks and draws, without torch and without any audio."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
-
-from mixdata.rng import stream
 
 
 @dataclass(frozen=True)
@@ -55,11 +52,12 @@ def find_blocks(table: pa.Table, continuous: bool) -> Blocks:
     return Blocks(table["key"].to_pylist(), table["shard"].to_pylist(), start, frames, begins[run], ends[run])
 
 
-def place_crop(blocks: Blocks, block: int, frames: int | None, draw: float) -> Crop:
+def place_crop(blocks: Blocks, block: int, frames: int | None, draw: float, inside: bool = False) -> Crop:
     """Place a crop of `frames` (None: the block as it is) by a number in [0, 1).
 
     The n blocks of a run share its length equally: block j draws the crop's middle from the j-th n-th, so over an epoch the middles
-    cover a song evenly, whatever the lengths of its blocks. A crop that would reach over an end of the run is shifted inside.
+    cover a song evenly, whatever the lengths of its blocks. With `inside` it is drawn in the block itself, which was asked for.
+    A crop that would reach over an end of the run is shifted inside.
     So every frame is drawn alike, but for those within half a crop of an end: at least half as often, at most one and a half times.
     """
     first, last = (block, block + 1) if frames is None else (int(blocks.first[block]), int(blocks.last[block]))
@@ -68,7 +66,8 @@ def place_crop(blocks: Blocks, block: int, frames: int | None, draw: float) -> C
     if frames is None:
         start, length, home = 0, total, block
     else:
-        middle = int((block - first + draw) / (last - first) * total)
+        even = int((block - first + draw) / (last - first) * total)
+        middle = int(blocks.start[block]) - origin + int(draw * int(blocks.frames[block])) if inside else even
         length = min(frames, total)
         start = min(max(middle - frames // 2, 0), total - length)
         home = first + int(np.searchsorted(blocks.start[first:last], origin + middle, side="right")) - 1
@@ -93,16 +92,3 @@ def _parts(blocks: Blocks, first: int, last: int, low: int, high: int) -> tuple[
         inside = max(low, begin)
         parts.append((part, inside - begin, min(high, begin + int(blocks.frames[part])) - inside, inside - low))
     return tuple(parts)
-
-
-def crop_draw(seed: int, epoch: int, item: int) -> float:
-    """Return the number in [0, 1) that places this item's crop."""
-    return float(stream(seed, "crop", epoch, item).random())
-
-
-@lru_cache(maxsize=4)
-def shuffled(length: int, seed: int, purpose: str, epoch: int) -> np.ndarray:
-    """Return the order of `length` items in this epoch."""
-    order = stream(seed, purpose, epoch).permutation(length)
-    order.flags.writeable = False
-    return order
