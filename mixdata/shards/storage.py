@@ -133,14 +133,14 @@ class Remote:
             import fsspec
 
             try:
-                self._files, self._root = fsspec.core.url_to_fs(self.url, **self.options)
+                files, root = fsspec.core.url_to_fs(self.url, **self.options)
             except ImportError as error:
                 package = EXTRAS.get(protocol := self.url.partition("://")[0], "what fsspec names for it")
                 raise UsageError(f"{redacted(self.url)}: reading {protocol}:// needs {package}: pip install {package}") from error
             except ValueError as error:
                 raise UsageError(f"{redacted(self.url)}: {error}") from error
-            self._root = self._root.rstrip("/")
-            self._process = os.getpid()
+            self._files, self._root = files, root.rstrip("/")
+            self._process = os.getpid()  # last: other threads take it for the word that all is there
         return self._files
 
     def _again(self, name: str, read: Any) -> Any:
