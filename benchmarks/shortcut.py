@@ -26,7 +26,7 @@ def main() -> None:
     print("| added bleed, dB | songs | probe on inputs | on target stems at one loudness |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for number, levels in enumerate(RANGES):
-            low, high = levels or (-200, -200)  # too quiet to be there
+            low, high = levels or (-120, -120)  # too quiet to be there
             settings = [f"separate.bleed_db={given.bleed_db}", "separate.masking=0.0", "separate.band_limit_hz=null"]
             settings.append(f"bleed_jitter.level_db={{uniform: [{low}, {high}]}}")
             recipe = mixdata.load_recipe("separated_pseudo", settings, {"separate": {"separator": "oracle"}})

@@ -204,12 +204,12 @@ def without_gates(powers: np.ndarray, relative_gate: float) -> tuple[float, np.n
     return -0.691 + 10 * math.log10(powers.mean()), powers
 
 
-ABSOLUTE_ONLY = with_relative_gate(loudness._gated_mean, -math.inf)
+ABSOLUTE_ONLY = with_relative_gate(loudness.gated_mean, -math.inf)
 WRONG_METERS: list[tuple[str, str, Any, dict[str, float]]] = [
-    ("no gates", "_gated_mean", without_gates, {"3341-3": -24.16, "3341-4": -25.13, "BS.2217 RelGate": -11.35, "BS.2217 AbsGate": -73.38}),
-    ("no relative gate", "_gated_mean", ABSOLUTE_ONLY, {"3341-3": -24.16, "3341-4": -24.19, "BS.2217 RelGate": -10.98}),
-    ("relative gate -8", "_gated_mean", with_relative_gate(loudness._gated_mean, -8.0), {"BS.2217 RelGate": -7.94}),
-    ("relative gate -20", "_gated_mean", with_relative_gate(loudness._gated_mean, -20.0), {"3341-3": -24.16, "BS.2217 RelGate": -10.85}),
+    ("no gates", "gated_mean", without_gates, {"3341-3": -24.16, "3341-4": -25.13, "BS.2217 RelGate": -11.35, "BS.2217 AbsGate": -73.38}),
+    ("no relative gate", "gated_mean", ABSOLUTE_ONLY, {"3341-3": -24.16, "3341-4": -24.19, "BS.2217 RelGate": -10.98}),
+    ("relative gate -8", "gated_mean", with_relative_gate(loudness.gated_mean, -8.0), {"BS.2217 RelGate": -7.94}),
+    ("relative gate -20", "gated_mean", with_relative_gate(loudness.gated_mean, -20.0), {"3341-3": -24.16, "BS.2217 RelGate": -10.85}),
     ("no overlap", "HOP", 0.4, {"BS.2217 RelGate": -9.57}),
     ("channels averaged", "WEIGHTS", {2: (0.5, 0.5)}, {"3341-1": -26.0}),
     ("no K weighting", "k_weighting", lambda rate: np.array([[1.0, 0, 0, 1, 0, 0]] * 2), {"3341-1": -23.69}),
@@ -255,7 +255,7 @@ def test_a_meter_with_wrong_filters_leaves_the_tolerance(
 def test_a_wrong_loudness_range_leaves_the_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
     values = measures.short_term_loudness(tones(48000, *RANGES["3342-4"][0]), 48000)
     assert values.max() - values.min() == pytest.approx(30.0, abs=0.1)  # the case asks for 15
-    monkeypatch.setattr(loudness, "_gated_mean", with_relative_gate(loudness._gated_mean, -10.0))
+    monkeypatch.setattr(loudness, "gated_mean", with_relative_gate(loudness.gated_mean, -10.0))
     wrong = measures.loudness_range(tones(48000, *RANGES["3342-3"][0]), 48000)
     assert wrong == pytest.approx(1.55, abs=0.3)  # and this one for 20; one window more or less on the slope between the tones makes 0.2
 

@@ -284,6 +284,16 @@ def test_a_low_or_sloping_edge_is_music_and_no_cut() -> None:
     assert spectrum.effective_bandwidth_hz(falling, RATE) == 22050.0
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_skirt_that_reaches_half_the_rate_shows_no_floor_and_is_no_earlier_cut(seed: int) -> None:
+    """Of a floor three bands must be seen: with fewer, the foot of the skirt passes for one beside a tone, and content ends too low."""
+    random = np.random.default_rng(seed)
+    skirt = signal.sosfilt(signal.butter(13, 20_760.0, fs=RATE, output="sos"), random.standard_normal((1, 2 * RATE)))
+    hiss = 10 ** (-83.7 / 20) * random.standard_normal(skirt.shape)
+    audio = 10 ** (-56.8 / 20) * skirt / skirt.std() + hiss + sine(21_600.0, 2.0, amplitude=0.01)[:1]
+    assert spectrum.effective_bandwidth_hz(audio.astype(np.float32), RATE) > 0.97 * 20_760
+
+
 def test_a_tone_above_the_cut_is_not_content_but_a_tone_alone_is() -> None:
     hiss = noise(-75.0)
     whistle = low_passed(noise(-25.0), 11_000.0) + hiss + sine(15_734.0, amplitude=0.003)

@@ -19,6 +19,7 @@ from mixdata.normalization.fit import stem_features
 from mixdata.normalization.targets import Targets, mean_targets
 from mixdata.progress import Progress
 from mixdata.recipes.model import Recipe, load_recipe, recipe_from_data
+from mixdata.recipes.steps.normalize import Normalize
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,16 @@ def fit_recipe_targets(
     What is fitted on is what the build would normalize: separated stems for a recipe that separates, the song's own for one that does not.
     Raises `UsageError` for a recipe that does not normalize, and where no song is in the train split.
     """
+    if workers is not None and workers < 0:
+        raise UsageError(f"workers must be at least 0, got {workers}")
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    before, role = _before_normalize(recipe)
+    before, params = _before_normalize(recipe)
     plan = plan_build(before, corpora, limit, quiet)
     train = [planned for planned in plan.songs if planned.split == "train"]
     if not train:
         raise UsageError(f"none of the {len(plan.songs)} songs is in the train split, and targets are fitted on nothing else")
     cache = cache_folder(cache_dir, Path(recipe.name))
-    work = partial(_features, json.dumps(before.resolved(local=True)), role, cache)
+    work = partial(_features, json.dumps(before.resolved(local=True)), params.role, params.quiet_dbfs, cache)
     found: list[dict[str, Features]] = []
     skipped = [(row["title"], row["reason"], row["message"]) for row in plan.rejected]
     total = sum(planned.frames for planned in train) / recipe.header.sample_rate
@@ -67,16 +70,16 @@ def fit_recipe_targets(
     return Fitted(mean_targets(found, _about(plan, recipe, train, len(found), name)), len(found), skipped)
 
 
-def _before_normalize(recipe: Recipe) -> tuple[Recipe, str]:
-    """Return the recipe up to its first `normalize` step, and the role that that works on."""
+def _before_normalize(recipe: Recipe) -> tuple[Recipe, Normalize]:
+    """Return the recipe up to its first `normalize` step, and the parameters of that."""
     for number, call in enumerate(recipe.steps):
         if call.step.name == "normalize":
             cut = [later for later in recipe.steps if later.step.scope == "cut"]
-            return Recipe(recipe.header, [*recipe.steps[:number], *cut], recipe.source), call.params.role
+            return Recipe(recipe.header, [*recipe.steps[:number], *cut], recipe.source), call.params
     raise UsageError(f"the recipe {recipe.name!r} has no normalize step, so there is nothing to fit targets for; try effect_normalization")
 
 
-def _features(data: str, role: str, cache: Path, planned: PlannedSong) -> dict[str, Features] | tuple[str, str]:
+def _features(data: str, role: str, quiet_dbfs: float, cache: Path, planned: PlannedSong) -> dict[str, Features] | tuple[str, str]:
     """Return the features of a song's stems, or why there are none: reason and message."""
     recipe = recipe_from_data(json.loads(data))
     try:
@@ -86,7 +89,7 @@ def _features(data: str, role: str, cache: Path, planned: PlannedSong) -> dict[s
     except OSError as error:
         return "unreadable", f"{planned.song.title}: {error.strerror or error}"
     stems = {stem: audio for stem, audio in work.roles[role].items() if work.active[role][stem]}
-    return stem_features(stems, work.sample_rate)
+    return stem_features(stems, work.sample_rate, quiet_dbfs)
 
 
 def _about(plan: Plan, recipe: Recipe, train: list[PlannedSong], used: int, name: str) -> dict[str, str]:

@@ -36,7 +36,7 @@ def integrated_loudness(audio: np.ndarray, sample_rate: int) -> float:
     >>> round(integrated_loudness(tone, 48000), 2)
     -3.01
     """
-    return _gated_mean(_window_powers([audio], sample_rate, MOMENTARY, HOP)[0], relative_gate=-10.0)[0]
+    return gated_mean(_window_powers([audio], sample_rate, MOMENTARY, HOP)[0], relative_gate=-10.0)[0]
 
 
 def integrated_loudness_of(stems: Mapping[Key, np.ndarray], sample_rate: int) -> dict[Key, float]:
@@ -50,7 +50,7 @@ def integrated_loudness_of(stems: Mapping[Key, np.ndarray], sample_rate: int) ->
     found: dict[Key, float] = {}
     for names in by_length.values():
         powers = _window_powers([stems[name] for name in names], sample_rate, MOMENTARY, HOP)
-        found |= {name: _gated_mean(power, relative_gate=-10.0)[0] for name, power in zip(names, powers, strict=True)}
+        found |= {name: gated_mean(power, relative_gate=-10.0)[0] for name, power in zip(names, powers, strict=True)}
     return {name: found[name] for name in stems}
 
 
@@ -71,7 +71,7 @@ def loudness_range(audio: np.ndarray, sample_rate: int) -> float:
     """
     if audio.shape[-1] < round(SHORT_TERM * sample_rate):
         return math.nan
-    kept = np.sort(_gated_mean(_window_powers([audio], sample_rate, SHORT_TERM, HOP)[0], relative_gate=-20.0)[1])
+    kept = np.sort(gated_mean(_window_powers([audio], sample_rate, SHORT_TERM, HOP)[0], relative_gate=-20.0)[1])
     if kept.size == 0:
         return math.nan
     low, high = (_to_lufs(kept)[int((kept.size - 1) * share + 0.5)] for share in (0.10, 0.95))
@@ -150,14 +150,14 @@ def _window_powers(stems: Sequence[np.ndarray], sample_rate: int, window_seconds
     starts = np.floor(np.arange(count) * (hop_seconds * sample_rate) + 0.5).astype(np.int64)
     starts = starts[starts + window <= frames]
     powers = []
-    for energy in _cumulative_energies(stems, sample_rate, np.concatenate([starts, starts + window])):
+    for energy in cumulative_energies(stems, sample_rate, np.concatenate([starts, starts + window])):
         to_db(float(energy[-1]))  # refuses NaN
         powers.append(np.maximum(energy[len(starts) :] - energy[: len(starts)], 0.0) / window)
     return powers
 
 
-def _cumulative_energies(stems: Sequence[np.ndarray], sample_rate: int, frames: np.ndarray) -> list[np.ndarray]:
-    """Weighted energy of all samples of each stem before each of `frames`."""
+def cumulative_energies(stems: Sequence[np.ndarray], sample_rate: int, frames: np.ndarray) -> list[np.ndarray]:
+    """Channel-weighted energy of each K-weighted stem, of all its samples before each of `frames`, float64. The stems have one length."""
     edges, places = np.unique(frames, return_inverse=True)
     dtype = np.float32 if all(audio.dtype == np.float32 for audio in stems) else np.float64
     pairs = [(number, *pair) for number, audio in enumerate(stems) for pair in _pairs(np.ascontiguousarray(audio, dtype))]
@@ -253,8 +253,8 @@ def _pairs_energy(rows, weights, sections, edges, pairs):  # type: ignore[no-unt
     return energy
 
 
-def _gated_mean(powers: np.ndarray, relative_gate: float) -> tuple[float, np.ndarray]:
-    """Loudness of the windows that pass the absolute and the relative gate, and their powers."""
+def gated_mean(powers: np.ndarray, relative_gate: float) -> tuple[float, np.ndarray]:
+    """Loudness, LUFS, of the windows that pass both gates (-70 LUFS, and `relative_gate` LU over the mean of those), and their powers."""
     kept = powers[_to_lufs(powers) > ABSOLUTE_GATE]
     if kept.size:
         threshold = OFFSET + to_db(float(kept.mean())) + relative_gate

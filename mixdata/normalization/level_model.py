@@ -7,7 +7,7 @@ import numpy as np
 
 from mixdata.effects.dynamics import pole
 from mixdata.kernels import kernel
-from mixdata.measures.loudness import HOP, _cumulative_energies, _gated_mean
+from mixdata.measures.loudness import HOP, cumulative_energies, gated_mean
 from mixdata.normalization.features import higher_quarter
 
 STEP_RATE = 22_050  # of the thinned level
@@ -44,7 +44,7 @@ class LevelModel:
         self.level_db, self.peak_db = _db(levels)
         self.onsets = onsets // self.step
         edges = np.minimum(np.arange(1, size // BLOCK + 1) * BLOCK * self.step, self.frames)
-        self.energy = np.diff(_cumulative_energies([audio], sample_rate, edges)[0], prepend=0.0)
+        self.energy = np.diff(cumulative_energies([audio], sample_rate, edges)[0], prepend=0.0)
         self.hops = np.floor((np.arange(size // BLOCK) + 0.5) * BLOCK / self.rate / HOP).astype(np.int64)
 
     def onset_peak_lu(self, thresholds_db: np.ndarray, slopes: np.ndarray, ballistics: Ballistics) -> np.ndarray:
@@ -60,7 +60,7 @@ class LevelModel:
         )
         total = np.cumsum(np.pad(energy, ((1, 0), (0, 0))), axis=0)
         powers = (total[4:] - total[:-4]) / (4 * HOP * self.sample_rate)
-        loudness = (max(_gated_mean(power, relative_gate=-10.0)[0], NOTHING_DB) for power in powers.T)
+        loudness = (max(gated_mean(power, relative_gate=-10.0)[0], NOTHING_DB) for power in powers.T)
         return np.array([higher_quarter(peak) - value for peak, value in zip(peaks.T, loudness, strict=True)])
 
     def gains_db(self, wet: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from mixdata.measures import sample_peak_db
 from mixdata.measures.long_term import long_term
 from mixdata.measures.spectrum import effective_bandwidth_hz
 from mixdata.normalization.dynamics import PUBLISHED, match_dynamics
-from mixdata.normalization.eq import guarded_bands, invert_spectrum, match_spectrum
+from mixdata.normalization.eq import band_power, guarded_bands, invert_spectrum, match_spectrum
 from mixdata.normalization.features import Features, measure, panning_distance, spectral_distance_db
 from mixdata.normalization.loudness import match_loudness
 from mixdata.normalization.panning import invert_panning, match_panning
@@ -60,10 +60,16 @@ def normalize(
     settings = settings or Settings()
     done: dict[str, Audio] = {}
     records: dict[str, dict[str, Any]] = {}
+    mix_power = None
     for stem, audio in stems.items():
         no_boost = None
         if mixture is not None and settings.eq is not None and settings.eq.guard_db is not None:
-            no_boost = guarded_bands((estimates or stems)[stem], mixture, sample_rate, settings.eq.guard_db)
+            estimate = (estimates or stems).get(stem)
+            if estimate is None or estimate.shape[-1] != mixture.shape[-1]:
+                problem = "has no estimate" if estimate is None else f"has {estimate.shape[-1]} frames, the mixture {mixture.shape[-1]}"
+                raise UsageError(f"{stem} {problem}: the guard compares what a separator returned with the whole of what it was given")
+            mix_power = band_power(mixture, sample_rate) if mix_power is None else mix_power
+            no_boost = guarded_bands(estimate, mix_power, sample_rate, settings.eq.guard_db)
         done[stem], records[stem] = normalize_stem(
             audio, sample_rate, stem, targets, settings, no_boost=no_boost, generator=generator, responses=responses
         )
@@ -130,17 +136,17 @@ def normalize_stem(
 def _trimmed(
     audio: Audio, sample_rate: int, target: StemTarget, settings: Equalizer, no_boost: np.ndarray | None, done: Mapping[str, Any]
 ) -> tuple[Audio, dict[str, Any]]:
-    """Match the spectrum again after dynamics moved it: by `TRIM_DB` at most, and not up where the first correction was at its cap."""
-    blocked = np.array(done["correction_db"]) >= settings.most_db - 0.05
+    """Match the spectrum again after dynamics moved it: by `TRIM_DB` at most, and both corrections together within the caps."""
+    first = np.array(done["correction_db"])
     return match_spectrum(
         audio,
         sample_rate,
         target.spectrum_db,
-        most_db=min(TRIM_DB, settings.most_db),
-        least_db=max(-TRIM_DB, settings.least_db),
+        most_db=np.clip(settings.most_db - first, 0.0, TRIM_DB),
+        least_db=np.clip(settings.least_db - first, -TRIM_DB, 0.0),
         flat_above_hz=settings.flat_above_hz,
         bandwidth_hz=done["limit_hz"],
-        no_boost=blocked if no_boost is None else blocked | no_boost,
+        no_boost=no_boost,
     )
 
 

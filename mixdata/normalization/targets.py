@@ -9,8 +9,10 @@ import hashlib
 import io
 import json
 import math
+import os
+import tokenize
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +26,8 @@ from mixdata.measures.bands import CENTRES_HZ
 from mixdata.normalization.features import Features, shape_db
 from mixdata.resources import folder, resource
 from mixdata.separation.base import REST
-from mixdata.text import nearest, readable
+from mixdata.shards.format import NAME
+from mixdata.text import nearest, readable, shown
 
 VERSION = 1
 LARGEST = 2**20  # bytes; a file of ours has some ten thousand
@@ -71,7 +74,8 @@ class Targets:
 
     def to_bytes(self) -> bytes:
         """Return the file's content: the same for the same targets, whenever and wherever it is made (so it is not compressed)."""
-        about = json.dumps({"format": "mixdata targets", "version": VERSION, **self.about}, sort_keys=True, ensure_ascii=False)
+        words = {key: readable(str(self.about.get(key, ""))) for key in ABOUT}  # those that are read back: what is loaded hashes the same
+        about = json.dumps({"format": "mixdata targets", "version": VERSION, **words}, sort_keys=True, ensure_ascii=False)
         arrays = {"hz": CENTRES_HZ, "about": np.frombuffer(about.encode(), np.uint8)}
         for name, target in sorted(self.stems.items()):
             arrays |= {f"{name}.{curve}": getattr(target, curve).astype(np.float64) for curve in CURVES}
@@ -104,47 +108,77 @@ def load_targets(where: str | Path) -> Targets:
     text = str(where)
     if text in target_names():
         return _read(resource("manifests", f"targets/{text}.npz"), text)
-    path = Path(text).expanduser()
-    if path.is_dir():
-        path = path / "targets.npz"
-        if not path.is_file():
-            raise UsageError(f"{readable(text)}: the folder has no targets.npz; give a dataset whose recipe normalizes, or a targets file")
-    elif not path.exists():
-        close = nearest(text, target_names())
-        hint = f"did you mean {close!r}?" if close else f"give a file, a dataset, or one of {', '.join(target_names())}"
-        raise UsageError(f"there are no targets {readable(text)!r}: {hint}")
+    try:
+        path = Path(os.path.expanduser(text))
+        if path.is_dir():
+            path = path / "targets.npz"
+            if not path.is_file():
+                raise UsageError(
+                    f"{readable(text)}: the folder has no targets.npz; give a dataset whose recipe normalizes, or a targets file"
+                )
+        elif not path.exists():
+            close = nearest(text, target_names())
+            hint = f"did you mean {close!r}?" if close else f"give a file, a dataset, or one of {', '.join(target_names())}"
+            raise UsageError(f"there are no targets {readable(text)!r}: {hint}")
+    except OSError as error:  # a name too long, a folder that is closed to us
+        raise UsageError(f"{readable(text)}: cannot look for targets there: {error.strerror or error}") from None
     return _read(path, readable(path))
 
 
 def _read(path: Path, source: str) -> Targets:
     try:
+        if not path.is_file():  # a pipe would never end
+            raise ValueError("not a regular file")
         if path.stat().st_size > LARGEST:
             raise ValueError(f"larger than {LARGEST} bytes")
         return from_bytes(path.read_bytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise UsageError(f"{source}: not a file of targets ({error}); make one with `mixdata targets fit`") from None
+        why = f"it holds no {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
+        raise UsageError(f"{source}: not a file of targets ({shown(str(why))}); make one with `mixdata targets fit`") from None
 
 
 @lru_cache(maxsize=8)
 def from_bytes(data: bytes) -> Targets:
-    """Read a file's content. Raises `ValueError` or `KeyError` for anything else."""
+    """Read a file's content. Raises `ValueError`, `KeyError` or what `zipfile` raises for anything else; unpacks nothing large."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(info.file_size for info in archive.infolist()) > LARGEST:
+        members = archive.infolist()
+        if any(info.compress_type != zipfile.ZIP_STORED for info in members):  # what it would unpack to, only unpacking tells
+            raise ValueError("it is compressed, which files of targets never are")
+        if sum(info.file_size for info in members) > LARGEST:
             raise ValueError("it unpacks to more than targets hold")
-        arrays = {info.filename.removesuffix(".npy"): _array(archive.read(info)) for info in archive.infolist()}
+        arrays = {info.filename.removesuffix(".npy"): _array(archive.read(info)) for info in members}
     about = json.loads(arrays.pop("about").astype(np.uint8).tobytes())
     if not isinstance(about, dict) or about.get("format") != "mixdata targets" or about.get("version") != VERSION:
         raise ValueError(f"not of version {VERSION} of the format")
-    if not np.allclose(arrays.pop("hz"), CENTRES_HZ):
+    bands = arrays.pop("hz")
+    if bands.shape != CENTRES_HZ.shape or not np.allclose(bands, CENTRES_HZ):
         raise ValueError("its bands are others")
     names = sorted({name.rpartition(".")[0] for name in arrays})
-    if not 0 < len(names) <= MOST_STEMS:
-        raise ValueError(f"targets for {len(names)} stems")
-    return Targets({name: _stem(name, arrays) for name in names}, {key: str(about.get(key, "")) for key in ABOUT})
+    _check_names(names)
+    return Targets({name: _stem(name, arrays) for name in names}, {key: readable(str(about.get(key, ""))) for key in ABOUT})
 
 
 def _array(data: bytes) -> np.ndarray:
-    return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    """Read a `.npy` of numbers. NumPy's own reader makes room for whatever size a header claims, so only its header is read by it."""
+    member = io.BytesIO(data)
+    try:
+        if np.lib.format.read_magic(member) != (1, 0):
+            raise ValueError("an array of another version")
+        shape, transposed, dtype = np.lib.format.read_array_header_1_0(member)
+    except (SyntaxError, tokenize.TokenError):
+        raise ValueError("an array's header is damaged") from None
+    if dtype.kind not in "fiu":
+        raise ValueError("an array that is not of plain numbers")
+    return np.frombuffer(data, dtype, offset=member.tell()).reshape(shape, order="F" if transposed else "C")  # read-only, as the bytes are
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raise `ValueError` where these cannot be the stems of one file."""
+    if not 0 < len(names) <= MOST_STEMS:
+        raise ValueError(f"targets for {len(names)} stems")
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be a stem's name: use [a-z0-9_-], at most 30 characters")
 
 
 def _stem(name: str, arrays: Mapping[str, np.ndarray]) -> StemTarget:
@@ -154,17 +188,32 @@ def _stem(name: str, arrays: Mapping[str, np.ndarray]) -> StemTarget:
         raise ValueError(f"{name}: curves of another length")
     numbers: dict[str, Any] = dict(zip(VALUES, (float(value) for value in values), strict=True))
     known = np.isfinite(curves["spectrum_db"]) & np.isfinite(curves["similarity"])
-    sane = (np.abs(curves["spectrum_db"][known]) < 300).all() and (np.abs(curves["similarity"][known] - 0.5) < 0.5 + 1e-6).all()
-    count = numbers.pop("songs")
-    if not known.any() or not sane or not -100 < numbers["loudness_lufs"] < 20 or not 0 <= count < 1e9 or np.isinf(values).any():
+    spreads = [curves["spectrum_spread_db"], curves["similarity_spread"], numbers["loudness_spread_lu"], numbers["onset_peak_spread_lu"]]
+    sane = (
+        known.any()
+        and _within(curves["spectrum_db"], -300, 300)
+        and _within(curves["similarity"], -1e-6, 1 + 1e-6)
+        and _within(numbers["onset_peak_lu"], -200, 200)
+        and all(_within(spread, 0, 300) for spread in spreads)
+        and -100 < numbers["loudness_lufs"] < 20
+        and 0 <= numbers["songs"] < 1e9
+    )
+    if not sane:
         raise ValueError(f"{name}: values that no stem has")
-    return StemTarget(**curves, **numbers, songs=int(count))
+    return StemTarget(**curves, **{key: numbers[key] for key in VALUES[:-1]}, songs=int(numbers["songs"]))
+
+
+def _within(values: Any, least: float, most: float) -> bool:
+    """Say whether all values that are known (not NaN) lie in the range."""
+    known = np.asarray(values)[~np.isnan(values)]
+    return bool(((least <= known) & (known <= most)).all())
 
 
 def mean_targets(songs: Iterable[Mapping[str, Features]], about: Mapping[str, str]) -> Targets:
     """Average the features of many songs' stems. Raises `UsageError` where there is no stem at all.
 
-    Curves in dB and numbers by their mean over songs; silent stems (no loudness) do not count.
+    Curves in dB and numbers by their mean over songs; silent stems (no loudness) do not count. Raises `UsageError` for names that cannot
+    be a stem's in a file, too.
     """
     found: dict[str, list[Features]] = {}
     for stems in songs:
@@ -173,6 +222,10 @@ def mean_targets(songs: Iterable[Mapping[str, Features]], about: Mapping[str, st
                 found.setdefault(name, []).append(features)
     if not found:
         raise UsageError("no stem of the training songs sounds, so there is nothing to fit targets to")
+    try:
+        _check_names(sorted(found))
+    except ValueError as error:
+        raise UsageError(f"{error}") from None
     return Targets({name: _mean(each) for name, each in sorted(found.items())}, dict(about))
 
 
@@ -194,7 +247,7 @@ def _moments(values: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(finite, table, 0.0).sum(axis=0) / count
         variance = np.where(finite, np.square(table - mean), 0.0).sum(axis=0) / (count - 1)
-        return mean, np.sqrt(variance)
+        return mean, np.sqrt(np.where(count > 1, variance, np.nan))
 
 
 def published_targets(

@@ -35,7 +35,7 @@ FEATURES = {  # what it is called, its unit, digits to show
     "panning": ("panning", "0 to 1", 3),
     "loudness_lu": ("loudness", "LU", 2),
 }
-COLUMN = re.compile(rf"normalize_({'|'.join(FEATURES)})_({NAME.pattern})_before")
+COLUMN = re.compile(rf"normalize_(?:({NAME.pattern})_)?({'|'.join(FEATURES)})_({NAME.pattern})_before")  # a step's `as:`, if it has one
 SONGS = 12  # shown on a page
 MOST_STEMS = 16
 OCTAVES = slice(2, None, 6)  # the bands of 31.25 Hz to 16 kHz
@@ -70,7 +70,7 @@ def normalization_statistics(dataset: Dataset) -> dict[str, Any] | None:
         normalized |= known
         pairs = pairs[:, known]
         if pairs.shape[1]:
-            rows.append(_row(match[2], match[1], *pairs))
+            rows.append(_row(match[3] if match[1] is None else f"{match[3]} ({match[1]})", match[2], *pairs))
     order = {stem: place for place, stem in enumerate(dict.fromkeys(row["stem"] for row in rows))}
     rows.sort(key=lambda row: (order[row["stem"]], list(FEATURES).index(row["feature"])))
     return {"songs": int(normalized.sum()), "distances": rows} if rows else None
