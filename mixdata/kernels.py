@@ -16,12 +16,29 @@ _warned = False
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function on its first call for each type of arguments."""
-    global _warned
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError as error:  # numba's word for: no folder to keep it in
-        if not _warned:
-            message = f"compiled effects cannot be kept ({error}); every process compiles them anew; set NUMBA_CACHE_DIR to a folder"
-            warnings.warn(message, stacklevel=2)
-            _warned = True
+        _warn(error)
         return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def callback(signature: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function that a C library calls, at its definition. Its `address` is what the library is given."""
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        try:
+            return numba.cfunc(signature, cache=True)(function)
+        except RuntimeError as error:
+            _warn(error)
+            return numba.cfunc(signature)(function)
+
+    return compiled
+
+
+def _warn(error: RuntimeError) -> None:
+    global _warned
+    if not _warned:
+        message = f"compiled effects cannot be kept ({error}); every process compiles them anew; set NUMBA_CACHE_DIR to a folder"
+        warnings.warn(message, stacklevel=3)
+        _warned = True

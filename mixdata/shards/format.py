@@ -26,6 +26,8 @@ same for all roles and stems of a song (of an example, where the set is not cont
 |---|---|---|
 | flac16, flac24 | .flac | channels interleaved by FLAC, 16 or 24 bit |
 | npy16 | .npy | int16, shape (channels, frames), C order |
+| npyf32 | .npy | float32, likewise: exact, so its scale is 1 and audio may exceed full scale |
+| wav16, wav24 | .wav | 16 or 24 bit PCM; only in tars of others that were imported, see `mixdata.interchange` |
 
 **examples.parquet**: key, song, corpus, split, shard, block, start, frames, sample_rate, byte_offset, byte_size, scale, licence,
 then `activity_<stem>` (share of the block in which the stem sounds) and whatever measures the recipe adds. Where effects were
@@ -50,8 +52,11 @@ import soundfile
 from mixdata.errors import MixdataError, UsageError
 
 FORMAT_VERSION = 1
-CODECS = {"flac16": ".flac", "flac24": ".flac", "npy16": ".npy"}
-BITS = {"flac16": 16, "flac24": 24, "npy16": 16}
+CODECS = {"flac16": ".flac", "flac24": ".flac", "npy16": ".npy", "npyf32": ".npy"}
+READABLE = CODECS | {"wav16": ".wav", "wav24": ".wav"}  # WAV members stand in imported tars: they are read, never written
+BITS = {"flac16": 16, "flac24": 24, "npy16": 16, "npyf32": 32, "wav16": 16, "wav24": 24}
+FULL = {codec: 1.0 if codec == "npyf32" else 2.0 ** (bits - 1) for codec, bits in BITS.items()}  # what full scale is stored as
+PLANAR = {"npy16": "<i2", "npyf32": "<f4"}  # what is stored as it is, channel after channel
 FLAC_LEVEL = 2 / 8  # libFLAC level 2 is a fifth faster than level 5 to write, and 2 to 3 % larger; level 8 saves 0.3 % more at 416 x
 
 # What names may look like: they become file names, so they are checked where they are made and again where they are read. Use fullmatch.
@@ -94,6 +99,8 @@ EXAMPLE_FIELDS = [
 
 def headroom_scale(peak: float, codec: str) -> float:
     """Return the factor (at most 1) that keeps audio with this peak inside the codec's range."""
+    if codec == "npyf32":
+        return 1.0
     full = 1 - 2.0 ** (1 - BITS[codec])
     return 1.0 if peak <= full else full / peak * (1 - 2.0**-22)  # a little less, for float32's own rounding
 
@@ -109,9 +116,14 @@ def quantize(audio: np.ndarray, bits: int) -> np.ndarray:
 
 
 def encode(audio: np.ndarray, sample_rate: int, codec: str) -> bytes:
-    """Encode `(channels, frames)` float32 audio within full scale as one member's bytes."""
+    """Encode `(channels, frames)` float32 audio within full scale (`npyf32`: any finite) as one member's bytes."""
     buffer = io.BytesIO()
-    integers = quantize(audio, BITS[_known(codec)])
+    if _known(codec) == "npyf32":
+        if not np.isfinite(audio).all():
+            raise MixdataError("audio that is not a number, or infinite, reached the encoder")
+        np.lib.format.write_array(buffer, np.ascontiguousarray(audio, "<f4"), version=(1, 0), allow_pickle=False)
+        return buffer.getvalue()
+    integers = quantize(audio, BITS[codec])
     if codec == "npy16":
         np.lib.format.write_array(buffer, integers, version=(1, 0), allow_pickle=False)
     else:
@@ -121,23 +133,25 @@ def encode(audio: np.ndarray, sample_rate: int, codec: str) -> bytes:
     return buffer.getvalue()
 
 
-def decode_integers(data: bytes, codec: str, start: int = 0, frames: int | None = None) -> np.ndarray:
-    """Return frames [start, start + frames) of a member as the integers that were stored, `(channels, frames)`."""
-    if _known(codec) == "npy16":
+def decode_stored(data: bytes, codec: str, start: int = 0, frames: int | None = None) -> np.ndarray:
+    """Return frames [start, start + frames) of a member as the integers (or floats) that were stored, `(channels, frames)`."""
+    if codec not in READABLE:
+        raise UsageError(f"unknown codec {codec!r}: use one of {', '.join(READABLE)}")
+    if codec in PLANAR:
         stored = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
         return stored[:, start : None if frames is None else start + frames]
-    dtype = "int16" if codec == "flac16" else "int32"
+    dtype = "int16" if BITS[codec] == 16 else "int32"
     with _flac(data) as file:
         if start:
             file.seek(start)
         stored = file.read(-1 if frames is None else frames, dtype=dtype, always_2d=True).T
-    return stored >> 8 if codec == "flac24" else stored
+    return stored >> 8 if BITS[codec] == 24 else stored
 
 
 def decode(data: bytes, codec: str, start: int = 0, frames: int | None = None) -> np.ndarray:
     """Return frames of a member as `(channels, frames)` float32, scale not undone."""
-    integers = decode_integers(data, codec, start, frames)
-    return np.ascontiguousarray(integers, dtype=np.float32) * np.float32(2.0 ** (1 - BITS[codec]))
+    stored = decode_stored(data, codec, start, frames)
+    return np.ascontiguousarray(stored, dtype=np.float32) * np.float32(1 / FULL[codec])
 
 
 def decode_flac(name: str, data: bytes) -> np.ndarray | None:

@@ -1,30 +1,31 @@
 """Reading one shard: samples out of a tar, by the byte ranges of its member table.
 
-A tar is opened for each read and closed behind it: an open costs some microseconds where a crop costs milliseconds, and
-so there is no handle to inherit by fork, to lose by spawn, or to run out of. Whoever reads examples goes through
-`read_json`, `read_table`, `opened` and `read_into`; a dataset may come from anywhere, so what they return is checked.
-The builder and `verify` read files of their own (`mixdata.shards.index`).
+Planar members of a file on this machine are mapped into memory and converted from there into the caller's arrays. FLAC members, files that
+lie elsewhere, and those that shall not be mapped are read by ranges, near ones as one. A dataset may come from anywhere, so whatever is
+wrong in it is an error that names it. The builder and `verify` read files of their own (`mixdata.shards.index`).
 """
 
-import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import google_crc32c
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mixdata.errors import MixdataError
-from mixdata.shards.format import BITS, MEMBER_SCHEMA, NAME, decode_integers
+from mixdata.shards.cache import Cache, CachedShard
+from mixdata.shards.convert import BROKEN, ELSEWHERE, FINE, OUTSIDE, STORED, convert, fill_planar, spread
+from mixdata.shards.counts import Counts
+from mixdata.shards.format import BITS, FULL, MEMBER_SCHEMA, PLANAR
+from mixdata.shards.mapped import Mapped, Maps
+from mixdata.shards.members import FAR, RECORD, Members, stored_layout
+from mixdata.shards.spans import fetch, merged
+from mixdata.shards.storage import Folder, Storage, parquet
 
-GAP = 256 * 1024  # bytes between two members that are cheaper to read than to skip
-RECORD = "record"
+NOTHING = np.zeros(0, np.int16)
+NOTHING.flags.writeable = False
 
 
 @dataclass(frozen=True)
@@ -37,233 +38,267 @@ class Piece:
     to: int
 
 
-class Shard:
-    """One tar and its member table, as compact arrays: what reads samples and knows nothing of what they are for.
+@dataclass(frozen=True)
+class Reading:
+    """How the shards of a dataset are read. `maps` is None where files are not to be mapped."""
 
-    A member is addressed by its row in the table, and named `role.stem` (the record: `record`). Raises `MixdataError` for a table
-    that no builder writes.
+    storage: Storage
+    codec: str
+    channels: int
+    counts: Counts
+    maps: Maps | None = None
+    cache: Cache | None = None
+
+
+class Shard(Members):
+    """One tar and its member table: what reads samples and knows nothing of what they are for.
+
+    A member is addressed by its row in the table. Used by several threads at once. Raises `MixdataError` for a table that no builder
+    writes.
     """
 
-    def __init__(self, tar: Path, codec: str, channels: int):
-        self.tar = tar
-        self.codec = codec
-        self.channels = channels
-        file = tar.with_suffix(".parquet")
-        table = read_table(file, MEMBER_SCHEMA)
-        self.offset = table["byte_offset"].to_numpy()
-        self.size = table["byte_size"].to_numpy()
-        self.frames = table["frames"].to_numpy()
-        self.scale = table["scale"].to_numpy()
-        self.active = table["active"].to_numpy()
-        self.crc32c = table["crc32c"].to_numpy()
-        names = pc.binary_join_element_wise(table["role"], table["stem"], ".").combine_chunks().dictionary_encode()
-        self._code = names.indices.to_numpy()
-        self._names = [name.removesuffix(".") for name in names.dictionary.to_pylist()]
-        for name in self._names:
-            role, _, stem = name.partition(".")
-            if name != RECORD and not (NAME.fullmatch(role) and NAME.fullmatch(stem)):
-                raise MixdataError(f"{file}: {name!r} is no name of a role and a stem; run `mixdata verify`")
-        for column, fine in (
-            ("byte_offset", self.offset >= 0),
-            ("byte_size", self.size >= 0),
-            ("frames", self.frames >= 0),
-            ("scale", (self.scale > 0) & (self.scale <= 1)),
-        ):
-            if not fine.all():
-                raise MixdataError(f"{file}: row {int(np.argmin(fine))} has a {column} that cannot be; run `mixdata verify`")
-        self._first: dict[str, int] = {}
-        for row, key in enumerate(table["key"].to_pylist()):
-            self._first.setdefault(key, row)
-        self._last = dict(zip(self._first, [*self._first.values(), len(table)][1:], strict=True))
-
-    def name(self, member: int) -> str:
-        """Return `role.stem` of a member, or `record`."""
-        return self._names[self._code[member]]
-
-    def rows(self, key: str, names: Sequence[str] | None = None) -> list[int]:
-        """Return the rows of an example's members: all of them in stored order, or those with these names."""
-        table = self.tar.with_suffix(".parquet")
-        if key not in self._first:
-            raise MixdataError(f"{table}: has no example {key}; run `mixdata verify`")
-        first, last = self._first[key], self._last[key]
-        if names is None:
-            return list(range(first, last))
-        stored = [self._names[code] for code in self._code[first:last]]
-        try:
-            return [first + stored.index(name) for name in names]
-        except ValueError as error:
-            raise MixdataError(f"{table}: {key} lacks one of {', '.join(names)}; run `mixdata verify`") from error
+    def __init__(self, name: str, how: Reading):
+        storage = how.storage
+        self._how, self._shard, self._tar = how, name, f"shards/{name}.tar"
+        table = f"shards/{name}.parquet"
+        super().__init__(read_stored(storage, table, MEMBER_SCHEMA), storage.where(self._tar), storage.where(table))
+        self._sample = PLANAR.get(how.codec, "")  # as what samples are stored, where they are stored as they are
+        local = storage.local(self._tar)
+        self._path = None if local is None else str(local.absolute())
+        self._layout = stored_layout(self, FULL[how.codec], self._sample or "<i2", how.channels)
+        self._unmapped = self._layout.kind.copy()
+        if not self._sample:
+            self._unmapped[self._unmapped == BROKEN] = ELSEWHERE  # how long encoded bytes are says nothing
+        self._unmapped[self._unmapped == STORED] = ELSEWHERE
+        self._whole = not (self._layout.kind == ELSEWHERE).any()
 
     def record(self, key: str) -> str:
         """Return the example's record as JSON text."""
         member = self.rows(key, [RECORD])[0]
         try:
-            return str(self._bytes([member])[0], "utf-8")
+            return str(self._bytes([member])[0].data, "utf-8") or "{}"  # samples of imported tars need not have one
         except UnicodeDecodeError as error:
-            raise MixdataError(f"{self._where(member)}: is no text ({error}); run `mixdata verify`") from error
+            raise MixdataError(f"{self.where(member)}: is no text ({error}); run `mixdata verify`") from error
 
     def member_bytes(self, key: str, name: str) -> bytes:
         """Return the bytes of an example's member `role.stem` as they are stored."""
-        return bytes(self._bytes(self.rows(key, [name]))[0])
+        return self._bytes(self.rows(key, [name]))[0].tobytes()
 
     def check(self, members: Sequence[int]) -> None:
         """Compare members with their checksums (CRC-32C)."""
         for member, data in zip(members, self._bytes(members), strict=True):
-            if google_crc32c.value(bytes(data)) != self.crc32c[member]:
-                raise MixdataError(f"{self._where(member)}: damaged, its checksum differs; copy or build this shard again")
+            self._compare(member, data)
 
     def read(self, pieces: Sequence[Piece], frames: int) -> np.ndarray:
         """Return `(members, channels, frames)` float32 at true level; what no piece fills is zero."""
-        self._held(pieces)
-        shape = len(pieces[0].members), self.channels, frames
+        for piece in pieces:  # before memory is taken for it
+            for member in piece.members:
+                self.held(member, piece.start, piece.frames)
+        shape = len(pieces[0].members), self._how.channels, frames
         try:
             audio = np.empty(shape, np.float32)
         except (MemoryError, ValueError) as error:  # ValueError: more bytes than there are addresses
             what = f"{' x '.join(map(str, shape))} samples do not fit into memory"
             raise MixdataError(f"{self.tar}: {what}; read shorter crops, or run `mixdata verify`") from error
-        self.read_into(pieces, list(audio))
+        places = np.array([(piece.start, piece.frames, piece.to) for piece in pieces], np.int64)
+        self.read_into(np.array([piece.members for piece in pieces], np.int64), places, [audio])
         return audio
 
-    def read_into(self, pieces: Sequence[Piece], audio: Sequence[np.ndarray]) -> None:
-        """Write one float32 array `(channels, frames)` per member at true level; what no piece fills is set to zero.
+    def read_into(
+        self, members: np.ndarray, pieces: np.ndarray, audio: Sequence[np.ndarray], *, check: bool = False, threads: int = 1
+    ) -> None:
+        """Write members at true level into float32 arrays, one after the other; zero where no piece lies.
 
-        Every piece has the same number of members. Members that are not active hold silence and are not read.
+        An array holds several stems, `(stems, channels, frames)`, or one, `(channels, frames)`.
+
+        `members` is `(pieces, stems of all arrays)`, rows of the member table; `pieces` is `(pieces, 3)`: first frame in the members,
+        frames, place in the arrays. Both are int64. Pieces do not overlap. Members that are not active hold silence and are not read.
+        With `check` what is read is compared with its checksum, inactive members too. Up to `threads` threads decode.
         """
-        self._held(pieces)
-        for out in audio:
-            out[:] = 0
+        cached = None if self._how.cache is None else self._cached(members, check)
+        if cached is not None:
+            layout, (kind, stored, size) = cached.layout, cached.snapshot()
+            whole = not (kind[members] == ELSEWHERE).any()
+        else:
+            layout, (kind, stored, size) = self._layout, self._mapped()
+            whole = kind is layout.kind and self._whole
+            if check and self._sample:
+                self.check(np.unique(members).tolist())
+        first, rows, samples = 0, 0, 0
+        for array in audio:
+            out = array if array.ndim == 3 else array[None]
+            if out.shape[1] != self._how.channels or out.dtype != np.float32:
+                raise ValueError(f"{self.tar}: audio of {self._how.channels} channels goes into float32 arrays of as many")
+            place, more_rows, more = fill_planar(
+                stored, size, layout.data, layout.end, layout.frames, layout.factor, kind, members, pieces, first, out
+            )
+            if place != FINE:
+                if cached is not None and place != OUTSIDE and kind[members.flat[place]] == STORED and not cached.fresh:
+                    cached.forget()  # it was cut a moment ago
+                    return self.read_into(members, pieces, audio, check=check, threads=threads)
+                raise self._wrong(place, members, pieces, kind)
+            first, rows, samples = first + len(out), rows + more_rows, samples + more
+        if first != members.shape[1]:
+            raise ValueError(f"{members.shape[1]} members do not fill {first} stems")
+        tally = self._how.counts.mine
+        if cached is None:
+            tally.reads += rows
+            tally.bytes_read += samples * stored.itemsize
+        else:
+            tally.cache_hits += rows // self._how.channels
+            tally.cache_bytes += samples * stored.itemsize
+        if whole:
+            return
+        stems = [stem for array in audio for stem in (array if array.ndim == 3 else array[None])]
         wanted = [
-            (member, piece, audio[place][:, piece.to : piece.to + piece.frames])
-            for piece in pieces
-            for place, member in enumerate(piece.members)
-            if self.active[member]
+            (member, start, stem[:, to : to + count])
+            for (start, count, to), row in zip(pieces.tolist(), members.tolist(), strict=True)
+            for member, stem in zip(row, stems, strict=True)
+            if kind[member] == ELSEWHERE
         ]
-        stored = self._planar(wanted) if self.codec == "npy16" else self._decoded(wanted)
-        for (member, _, out), integers in zip(wanted, stored, strict=True):
-            # One division undoes both the integers' full scale and the headroom scale: a power of two costs no rounding.
-            np.divide(integers, np.float32(self.scale[member] * 2 ** (BITS[self.codec] - 1)), out=out)
+        if not self._sample:
+            self._decode(wanted, np.unique(members).tolist() if check and cached is None else [], check, threads)
+        elif wanted:
+            if check and cached is not None:
+                self.check([member for member, _, _ in wanted])
+            self._convert(wanted, self._sample)
 
-    def _held(self, pieces: Sequence[Piece]) -> None:
-        """See that the members hold what is asked of them, before memory is taken for it."""
-        for piece in pieces:
-            for member in piece.members:
-                if piece.start < 0 or piece.start + piece.frames > self.frames[member]:
-                    asked = f"[{piece.start}, {piece.start + piece.frames})"
-                    raise MixdataError(f"{self._where(member)}: holds {self.frames[member]} frames, {asked} were asked for")
+    def _mapped(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return what is to be done with each member, the tar as samples, and its bytes."""
+        if not self._sample or (found := self._map()) is None:
+            return self._unmapped, NOTHING, FAR
+        mapped, size = found
+        return self._layout.kind, mapped.samples[self._sample], size
 
-    def _decoded(self, wanted: "Sequence[Wanted]") -> Iterator[np.ndarray]:
-        data = self._bytes([member for member, _, _ in wanted])
-        for (member, piece, _), encoded in zip(wanted, data, strict=True):
-            try:
-                integers = decode_integers(bytes(encoded), self.codec, piece.start, piece.frames)
-            except (RuntimeError, ValueError, MemoryError) as error:  # MemoryError: a FLAC header may claim any length
-                raise MixdataError(f"{self._where(member)}: cannot be decoded ({error}); run `mixdata verify`") from error
-            if integers.shape != (self.channels, piece.frames):
-                raise MixdataError(f"{self._where(member)}: decodes to {integers.shape}; run `mixdata verify`")
-            yield integers
+    def _map(self) -> tuple[Mapped, int] | None:
+        return None if self._path is None or self._how.maps is None else self._how.maps.get(self._path)
 
-    def _planar(self, wanted: "Sequence[Wanted]") -> Iterator[np.ndarray]:
-        """Read just the needed stretch of each channel's row: the table says where it lies, no header is parsed.
+    def _cached(self, members: np.ndarray, check: bool) -> CachedShard | None:
+        """Return the shard's cache with these members in it, as far as there is room; None where there is no cache."""
+        assert self._how.cache is not None
+        if self._sample and self._path is not None:
+            return None  # a planar file on this machine is as fast as its copy
+        cached = self._how.cache.shard(self._shard, self, "<i2" if BITS[self._how.codec] == 16 else "<f4", self._how.channels)
+        if cached is None or not (check or (cached.layout.kind[members] == ELSEWHERE).any()):
+            return cached
+        active = np.unique(members[self.active[members]])
+        missing = cached.missing(active.tolist(), check)
+        room = [member for member in missing if self._unmapped[member] != BROKEN and cached.room(member)]
+        try:
+            for member, data in zip(room, self._bytes(room), strict=True):
+                self._compare(member, data)
+                cached.put(member, self._member(member, data))
+        finally:
+            cached.wrote(room)
+        return cached
 
-        The rows come one member after the other through one buffer, which stays in the processor's cache.
-        """
-        buffer = np.empty(self.channels * max((piece.frames for _, piece, _ in wanted), default=0), "<i2")
-        with opened(self.tar) as file:
-            for member, piece, _ in wanted:
-                frames = int(self.frames[member])
-                if 2 * self.channels * frames >= int(self.size[member]):
-                    raise MixdataError(f"{self._where(member)}: too small for {frames} frames; run `mixdata verify`")
-                end = self._span(member)[1]
-                check_end(file, end, self.tar)
-                data = end - 2 * self.channels * frames
-                integers = buffer[: self.channels * piece.frames].reshape(self.channels, piece.frames)
-                for channel, row in enumerate(integers):
-                    read_into(file, row, data + 2 * (channel * frames + piece.start), self.tar)
-                yield integers
+    def _member(self, member: int, data: np.ndarray) -> np.ndarray:
+        """Return all samples of a member as the cache keeps them."""
+        channels, frames = self._how.channels, int(self.frames[member])
+        if self._sample:
+            return data[len(data) - np.dtype(self._sample).itemsize * channels * frames :]
+        stored = self._integers(member, data, 0, frames)
+        if stored.dtype == np.int16:
+            return np.ascontiguousarray(stored.T)
+        audio = np.empty((channels, frames), np.float32)
+        spread(stored, 2.0**-31, audio)
+        return audio
 
-    def _bytes(self, members: Sequence[int]) -> list[memoryview]:
+    def _integers(self, member: int, data: np.ndarray, start: int, frames: int) -> np.ndarray:
+        from mixdata.shards.flac import decoded
+
+        self._how.counts.mine.decoded += 1
+        try:
+            return decoded(data, BITS[self._how.codec], self._how.channels, start, frames)
+        except (RuntimeError, ValueError, MemoryError) as error:  # MemoryError: a table may claim any length
+            raise MixdataError(f"{self.where(member)}: cannot be decoded ({error}); run `mixdata verify`") from error
+
+    def _decode(self, wanted: "Sequence[Wanted]", others: Sequence[int], check: bool, threads: int) -> None:
+        from mixdata.shards.flac import each
+
+        if not check:  # a checksum needs all of the bytes, a decoder not even those of all of a member
+            data = self._views([member for member, _, _ in wanted])
+        else:
+            data = self._bytes([*(member for member, _, _ in wanted), *others])
+            for member, found in zip([*(member for member, _, _ in wanted), *others], data, strict=True):
+                self._compare(member, found)
+        shift = 2.0**-8 if BITS[self._how.codec] == 24 else 1.0  # 24 bits come in the upper ones of 32
+
+        def work(item: tuple[Wanted, np.ndarray]) -> None:
+            (member, start, out), encoded = item
+            spread(self._integers(member, encoded, start, out.shape[1]), self._layout.factor[member] * shift, out)
+
+        each(work, zip(wanted, data[: len(wanted)], strict=True), threads)
+
+    def _convert(self, wanted: "Sequence[Wanted]", sample: str) -> None:
+        """Read just the needed stretch of each channel's row."""
+        rows = []
+        for member, start, out in wanted:
+            frames, width = int(self.frames[member]), np.dtype(sample).itemsize
+            begin = self.span(member)[1] - width * (len(out) * frames - start)
+            for channel, row in enumerate(out):
+                place = begin + width * channel * frames
+                rows.append(((place, place + width * len(row)), self._layout.factor[member], row))
+        found = fetch(self._how.storage, self._tar, [span for span, _, _ in rows], self._how.counts)
+        for data, (_, factor, row) in zip(found, rows, strict=True):
+            stored = data.view(sample)
+            stored = stored if stored.flags.aligned else stored.copy()
+            stored.flags.writeable = False  # the kernel is compiled for such
+            convert(stored, factor, row)
+
+    def _wrong(self, place: int, members: np.ndarray, pieces: np.ndarray, kind: np.ndarray) -> Exception:
+        """Return the error about a member that does not hold what is asked of it."""
+        if place == OUTSIDE:
+            return ValueError(f"{self.tar}: the pieces {pieces.tolist()} do not fit the arrays or the table")
+        member, (start, frames, _) = int(members.flat[place]), pieces[place // members.shape[1]].tolist()
+        self.held(member, start, frames)
+        if kind[member] == BROKEN:
+            return MixdataError(f"{self.where(member)}: too small for {self.frames[member]} frames; run `mixdata verify`")
+        return self._short(self.span(member)[1])
+
+    def _bytes(self, members: Sequence[int]) -> list[np.ndarray]:
         """Return each member's bytes. Neighbours come with one read."""
-        spans: list[tuple[int, int]] = []
-        for start, end in sorted(map(self._span, members)):
-            if spans and start - spans[-1][1] <= GAP:
-                spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
-            else:
-                spans.append((start, end))
-        buffers = []
-        with opened(self.tar) as file:
-            for start, end in spans:
-                check_end(file, end, self.tar)
-                buffers.append((start, np.empty(end - start, np.uint8)))
-                read_into(file, buffers[-1][1], start, self.tar)
-        views = []
-        for member in members:
-            offset, end = self._span(member)
-            start, buffer = next((start, buffer) for start, buffer in reversed(buffers) if start <= offset)
-            views.append(buffer.data[offset - start : end - start])
-        return views
+        return fetch(self._how.storage, self._tar, [self.span(member) for member in members], self._how.counts)
 
-    def _span(self, member: int) -> tuple[int, int]:
-        offset = int(self.offset[member])
-        return offset, offset + int(self.size[member])
+    def _views(self, members: Sequence[int]) -> list[np.ndarray]:
+        """Return each member's bytes without a copy, where the tar is mapped."""
+        if (found := self._map()) is None:
+            return self._bytes(members)
+        mapped, size = found
+        spans = [self.span(member) for member in members]
+        runs = merged(spans, self._how.storage.gap)
+        if runs and runs[-1][1] > size:
+            raise self._short(runs[-1][1])
+        tally = self._how.counts.mine
+        tally.reads += len(runs)
+        tally.bytes_read += sum(end - start for start, end in runs)
+        return [mapped.samples["u1"][start:end] for start, end in spans]
 
-    def _where(self, member: int) -> str:
-        start, end = self._span(member)
-        key = next(key for key, last in self._last.items() if member < last)
-        return f"{self.tar}: {key}.{self.name(member)} (bytes {start} to {end})"
+    def _short(self, end: int) -> MixdataError:
+        return MixdataError(f"{self.tar}: ends before byte {end}; copy or build this shard again")
+
+    def _compare(self, member: int, data: np.ndarray) -> None:
+        if google_crc32c.value(data) != self.crc32c[member]:
+            raise MixdataError(f"{self.where(member)}: damaged, its checksum differs; copy or build this shard again")
 
 
-Wanted = tuple[int, Piece, np.ndarray]  # a member, the part of it to read, and where the samples go
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file of the dataset."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise MixdataError(f"{path}: cannot be read ({error})") from error
+Wanted = tuple[int, int, np.ndarray]  # a member, its first frame to read, and where the samples go
 
 
 def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
-    """Read a Parquet table of the dataset. Raises `MixdataError` where a column of `schema` is missing, of another type, or has gaps."""
+    """Read a Parquet table of a folder. Raises `MixdataError` where a column of `schema` is missing, of another type, or has gaps."""
+    return read_stored(Folder(path.parent), path.name, schema)
+
+
+def read_stored(storage: Storage, name: str, schema: pa.Schema | None = None) -> pa.Table:
+    """Read a Parquet table of a dataset, as `read_table`."""
+    where = storage.where(name)
     try:
-        table = pq.read_table(path, use_threads=False, partitioning=None)
+        table = pq.read_table(parquet(storage, name), use_threads=False, partitioning=None)
         table.validate(full=True)
     except (OSError, pa.ArrowException) as error:
-        raise MixdataError(f"{path}: cannot be read ({error}); run `mixdata verify`") from error
+        raise MixdataError(f"{where}: cannot be read ({error}); run `mixdata verify`") from error
     for field in schema or ():
         if table.column_names.count(field.name) != 1 or table[field.name].type != field.type or table[field.name].null_count:
-            raise MixdataError(f"{path}: has no whole column {field.name} of type {field.type}; run `mixdata verify`")
+            raise MixdataError(f"{where}: has no whole column {field.name} of type {field.type}; run `mixdata verify`")
     return table
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """Open a shard for reading."""
-    try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-    except OSError as error:
-        raise MixdataError(f"{path}: cannot be read ({error.strerror}); run `mixdata verify`") from error
-    try:
-        yield file
-    finally:
-        os.close(file)
-
-
-def check_end(file: int, end: int, path: Path) -> None:
-    """See that the file reaches to this byte, before memory is taken for it."""
-    if end > os.fstat(file).st_size:
-        raise MixdataError(f"{path}: ends before byte {end}; copy or build this shard again")
-
-
-def read_into(file: int, buffer: np.ndarray, offset: int, path: Path) -> None:
-    """Fill the buffer from this place in the file."""
-    view = buffer.view(np.uint8).data
-    done = 0
-    while done < len(view):
-        try:
-            count = os.preadv(file, [view[done:]], offset + done)
-        except OSError as error:
-            raise MixdataError(f"{path}: reading failed at byte {offset + done} ({error.strerror})") from error
-        if count == 0:
-            raise MixdataError(f"{path}: ends before byte {offset + len(view)}; copy or build this shard again")
-        done += count

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
+import pyarrow as pa
 
 from mixdata.errors import MixdataError, UsageError
 
@@ -58,8 +59,8 @@ class Folder:
     def read(self, name: str) -> bytes:
         try:
             return (self.path / name).read_bytes()
-        except FileNotFoundError:
-            raise
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(self.where(name)) from error
         except OSError as error:
             raise MixdataError(f"{self.where(name)}: cannot be read ({error.strerror})") from error
 
@@ -92,6 +93,7 @@ class Remote:
         self.url = url.rstrip("/")
         self.options = dict(options or {})
         self._process = -1
+        self._last: tuple[str, bytes] = ("", b"")  # a table is opened for its columns' names, then for some of them
         self._filesystem()  # an unknown protocol is told of at once
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,7 +109,9 @@ class Remote:
         return f"{redacted(self.url)}/{name}" if name else redacted(self.url)
 
     def read(self, name: str) -> bytes:
-        return bytes(self._again(name, lambda: self._filesystem().cat_file(self._path(name))))
+        if self._last[0] != name:
+            self._last = name, bytes(self._again(name, lambda: self._filesystem().cat_file(self._path(name))))
+        return self._last[1]
 
     def ranges(self, name: str, spans: Sequence[Span]) -> list[np.ndarray]:
         starts, ends = [start for start, _ in spans], [end for _, end in spans]
@@ -156,6 +160,16 @@ class Remote:
                     raise MixdataError(f"{self.where(name)}: cannot be read ({what})") from error
                 time.sleep(PAUSE * 2**attempt)
         raise AssertionError
+
+
+def parquet(storage: Storage, name: str) -> str | pa.BufferReader:
+    """Return a table's file as what pyarrow reads. Raises `MixdataError` where it is not there."""
+    if local := storage.local(name):
+        return str(local)
+    try:
+        return pa.BufferReader(storage.read(name))
+    except FileNotFoundError as error:
+        raise MixdataError(f"{storage.where(name)}: is missing; run `mixdata verify`") from error
 
 
 def open_storage(path: str | Path, options: Mapping[str, Any] | None = None) -> Storage:

@@ -19,10 +19,12 @@ from pydantic import Field, ValidationError
 
 from mixdata.errors import MixdataError
 from mixdata.progress import Progress
-from mixdata.shards.format import BITS, KEY, MEMBER_SCHEMA, SHARD, decode_integers
+from mixdata.shards.examples import read_examples
+from mixdata.shards.format import BITS, KEY, MEMBER_SCHEMA, PLANAR, SHARD, decode_stored
 from mixdata.shards.index import FILES, Facts, checksum, complaints, example_row, index_tar, read_record, shard_rows
-from mixdata.shards.reader import open_dataset, read_examples
+from mixdata.shards.reader import open_dataset
 from mixdata.shards.shard import read_table
+from mixdata.shards.storage import Folder
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ class Sum(Facts):
     total: str
 
 
+class Imported(Facts):
+    """What dataset.json says of tars that were imported: role and licence of samples that give none."""
+
+    role: str
+    licence: str
+
+
 class Promises(Facts):
     """What dataset.json says of every example."""
 
@@ -52,6 +61,7 @@ class Promises(Facts):
     continuous: bool
     roles: dict[str, list[str]]
     sums: list[Sum]
+    imported: Imported | None = None
 
 
 class ShardFacts(Facts):
@@ -100,7 +110,7 @@ def verify(path: str | Path, workers: int = 1, quiet: bool = True) -> list[Probl
     if any(problem.where == "dataset.json sums" for problem in problems):
         promises = promises.model_copy(update={"sums": []})
     try:
-        examples = read_examples(folder)
+        examples = read_examples(Folder(folder))
     except MixdataError as error:
         problems.append(Problem("examples.parquet", str(error)))
         examples = None
@@ -227,6 +237,13 @@ def _check_shard(folder: Path, promises: Promises, shard: ShardFacts, examples: 
     if not tar.is_file():
         yield Problem(f"shards/{tar.name}", "is missing")
         return
+    if promises.imported is not None:  # a tar of somebody's, without records of ours
+        from mixdata.interchange.check import check_imported
+
+        layout = {role: tuple(stems) for role, stems in promises.roles.items()}, promises.codec, promises.channels, promises.sample_rate
+        facts = shard.name, shard.sha256, shard.bytes, shard.examples
+        yield from (Problem(*found) for found in check_imported(tar, facts, layout, promises.imported.model_dump(), examples))
+        return
     members, sha256 = index_tar(tar)
     if (sha256, tar.stat().st_size) != (shard.sha256, shard.bytes):
         yield Problem(f"shards/{tar.name}", "was changed since the build (its hash or size is not the one in dataset.json)")
@@ -285,33 +302,47 @@ def _check_audio(file: BinaryIO, promises: Promises, where: str, members: list[d
         name = f"{row['role']}.{row['stem']}"
         data = _bytes(file, row)
         try:
-            audio = decode_integers(data, row["codec"])
+            audio = decode_stored(data, row["codec"])
         except (RuntimeError, ValueError, OSError, MemoryError) as error:  # MemoryError: a header may claim any length
             yield Problem(where, f"{name} (bytes {row['byte_offset']} to {row['byte_offset'] + row['byte_size']}) does not decode: {error}")
             continue
         if audio.shape != (row["channels"], row["frames"]):
             yield Problem(where, f"{name} has shape {audio.shape}, the record says {(row['channels'], row['frames'])}")
             continue
-        if row["codec"] == "npy16" and not _planar(data, audio):
-            yield Problem(where, f"{name} is not what readers take it for: a .npy of version 1.0, int16, C order, nothing behind")
+        if row["codec"] in PLANAR and not _planar(data, audio, PLANAR[row["codec"]]):
+            kind = np.dtype(PLANAR[row["codec"]]).name
+            yield Problem(where, f"{name} is not what readers take it for: a .npy of version 1.0, {kind}, C order, nothing behind")
+            continue
+        if not np.isfinite(audio).all():
+            yield Problem(where, f"{name} has samples that are no numbers, or infinite")
+            continue
         if not row["active"] and audio.any():
             yield Problem(where, f"{name} is marked as not there and is not silent")
         decoded[row["role"], row["stem"]] = audio
     for promise in promises.sums:
         stems = [stem for stem in promises.roles[promise.role] if stem != promise.total]
         if all((promise.role, stem) in decoded for stem in (*stems, promise.total)):
-            missed = decoded[promise.role, promise.total].astype(np.int64)
-            for stem in stems:
-                missed -= decoded[promise.role, stem]
-            worst = int(np.abs(missed).max(initial=0))
-            if worst > sum_tolerance(len(stems), promises.codec):
-                yield Problem(where, f"the stems of {promise.role} miss {promise.total} by up to {worst} quantization steps")
+            yield from _check_sum(where, promise, decoded[promise.role, promise.total], [decoded[promise.role, stem] for stem in stems])
 
 
-def _planar(data: bytes, audio: np.ndarray) -> bool:
+def _check_sum(where: str, promise: Sum, total: np.ndarray, stems: list[np.ndarray]) -> Iterator[Problem]:
+    exact = np.int64 if total.dtype.kind == "i" else np.float64
+    missed = total.astype(exact) - sum(stem.astype(exact) for stem in stems)
+    worst = float(np.abs(missed).max(initial=0))
+    if exact is np.int64:
+        bits = 16 if total.dtype == np.int16 else 24
+        if worst > sum_tolerance(len(stems), f"flac{bits}"):
+            yield Problem(where, f"the stems of {promise.role} miss {promise.total} by up to {worst:.0f} quantization steps")
+        return
+    loudest = float((np.abs(total, dtype=exact) + sum(np.abs(stem, dtype=exact) for stem in stems)).max(initial=0))
+    if worst > float_sum_tolerance(len(stems), loudest):
+        yield Problem(where, f"the stems of {promise.role} miss {promise.total} by up to {worst:.3g} of full scale")
+
+
+def _planar(data: bytes, audio: np.ndarray, kind: str) -> bool:
     """Whether a .npy holds its samples where readers, who parse no header, look for them: at its end, channel after channel."""
     header = 10 + int.from_bytes(data[8:10], "little")  # version 1.0: magic, two bytes of version, two of the header's length
-    return audio.dtype == np.dtype("<i2") and audio.flags.c_contiguous and data[6:8] == b"\1\0" and len(data) == header + audio.nbytes
+    return audio.dtype == np.dtype(kind) and audio.flags.c_contiguous and data[6:8] == b"\1\0" and len(data) == header + audio.nbytes
 
 
 def sum_tolerance(stems: int, codec: str) -> float:
@@ -321,6 +352,14 @@ def sum_tolerance(stems: int, codec: str) -> float:
     rounding (2^-25 of full scale each) is nothing at 16 bits and a quarter of a step at 24.
     """
     return math.floor((stems + 1) / 2 + (stems + 1) * 2.0 ** (BITS[codec] - 1 - 25) + 1e-9)
+
+
+def float_sum_tolerance(stems: int, loudest: float) -> float:
+    """Return by how much stems that are stored as float32 may miss their mixture, `loudest` being the largest sum of all their magnitudes.
+
+    A sum in float32 rounds once per stem, each time by at most 2^-24 of what has come together so far, which is at most `loudest`.
+    """
+    return stems * 2.0**-24 * loudest
 
 
 def _same(stored: pa.Table, derived: pa.Table) -> bool:
