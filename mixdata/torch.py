@@ -17,11 +17,13 @@ Item i of epoch e is a pure function of (seed, e, i): the same for any number of
 travels in the index (epoch × length + i), because a worker that persists is never told of a new one. So a loader without a
 `CropSampler`, such as `DataLoader(dataset, shuffle=True)`, sees the crops of epoch 0 again and again.
 
-Under Lightning, which calls `set_epoch`, leave `rank` and `world_size` alone: on several devices it shares the sampler's items out
-itself. Who sets them gives its `Trainer` `use_distributed_sampler=False`; otherwise the items are shared out twice.
+`CropLoader` asks `torch.distributed` for its rank; Lightning calls its `set_epoch` and puts its state into checkpoints. With a
+`DataLoader` under Lightning, leave `rank` and `world_size` alone: on several devices it shares the sampler's items out itself. Who sets
+them gives its `Trainer` `use_distributed_sampler=False`; otherwise the items are shared out twice.
 """
 
 from mixdata.loading.dataset import ShardDataset
+from mixdata.loading.loader import CropLoader
 from mixdata.loading.sampler import CropSampler
 
-__all__ = ["CropSampler", "ShardDataset"]
+__all__ = ["CropLoader", "CropSampler", "ShardDataset"]

@@ -374,3 +374,36 @@ def _share(data: ShardDataset, index: int) -> int:
 def test_shares_are_counted_right(tiny: Tiny) -> None:
     data = ShardDataset(tiny.path, crop=0.01)
     assert Counter(_share(data, index) for index in range(9)) == Counter(range(9))
+
+
+@pytest.mark.parametrize("where", [None, "block != 1"])
+def test_an_order_by_shards_walks_each_from_front_to_back(tmp_path: Path, where: str | None) -> None:
+    tiny = write_tiny(tmp_path / "set", {"train": [20100, 30000] * 12}, songs_per_shard=1)
+    data = ShardDataset(tiny.path, crop=1.0, where=where)
+    orders = []
+    for epoch in range(2):
+        sampler = CropSampler(data, shuffle="shards")
+        sampler.set_epoch(epoch)
+        order = [item % len(data) for item in sampler]
+        assert sorted(order) == list(range(len(data)))
+        shards: dict[str, list[int]] = {}
+        for item in order:
+            block = data.place(item).block if where is None else data._picks.block(item)
+            shards.setdefault(data.blocks.shard[block], []).append(item)
+        assert len(shards) == 24 and all(items == sorted(items) for items in shards.values())
+        walked = [data.blocks.shard[data._picks.block(item)] for item in order]
+        firsts, lasts = ([walk.index(shard) for shard in shards] for walk in (walked, walked[::-1]))
+        open_at = [sum(first <= n <= len(walked) - 1 - last for first, last in zip(firsts, lasts, strict=True)) for n in range(len(walked))]
+        assert max(open_at) <= 8 and len(set(walked[:8])) > 4
+        orders.append(order)
+    assert orders[0] != orders[1]
+    assert list(CropSampler(ShardDataset(tiny.path, crop=1.0, where=where), shuffle="shards")) == orders[0]
+    ranks = [list(CropSampler(data, shuffle="shards", rank=rank, world_size=2)) for rank in range(2)]
+    assert [item for pair in zip(*ranks, strict=True) for item in pair] == orders[0][: len(ranks[0]) * 2]
+
+
+def test_an_order_by_shards_needs_blocks_that_come_once(tiny: Tiny) -> None:
+    with pytest.raises(UsageError, match="leave out epoch_items"):
+        CropSampler(ShardDataset(tiny.path, crop=1.0, epoch_items=5), shuffle="shards")
+    with pytest.raises(UsageError, match="'shards'"):
+        CropSampler(ShardDataset(tiny.path, crop=1.0), shuffle="songs")

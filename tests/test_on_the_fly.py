@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ import mixdata
 from mixdata.effects import HighPass
 from mixdata.effects.base import from_record
 from mixdata.errors import RecipeError, UsageError
-from mixdata.loading.on_the_fly import OnTheFly
-from mixdata.recipes import load_recipe
 from mixdata.loading.crops import Blocks, place_crop, pre_rolled
+from mixdata.loading.on_the_fly import Dry, OnTheFly
+from mixdata.recipes import load_recipe
 from mixdata.torch import CropSampler, ShardDataset
 from pair_sets import EFFECTS, RATE, SMALL
 from tiny_dataset import write_tiny
@@ -31,7 +32,19 @@ def stored(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def ragged(tmp_path_factory):
+    """Dry stems of songs of two lengths. Do not write into it."""
+    out = tmp_path_factory.mktemp("ragged") / "set"
+    corpora = [f"synth:songs=2,seconds={seconds},sample_rate=16000" for seconds in (7, 3)]
+    return mixdata.build(load_recipe("dry_stems", [*SMALL, "splits={train: 1}"]), out, corpora, workers=0, quiet=True).path
+
+
+@pytest.fixture(scope="module")
 def songs(stored) -> dict[str, dict[str, np.ndarray]]:
+    return laid_end_to_end(stored)
+
+
+def laid_end_to_end(stored) -> dict[str, dict[str, np.ndarray]]:
     """Every song's dry stems, its blocks laid end to end."""
     whole: dict[str, dict[str, list[np.ndarray]]] = {}
     for example in mixdata.open_dataset(stored):
@@ -225,7 +238,7 @@ def test_pieces_before_the_pre_roll_do_not_matter():
     noise = np.random.default_rng(0).normal(0, 0.1, (2, 20_000)).astype(np.float32)
     maker = OnTheFly({"keep": {"from": ["high_pass"], "count": 1}, "high_pass": {"frequency_hz": 500}, "pre_roll": 0.25}, RATE, seed=0)
     assert maker.pre_roll == 4000
-    roles, records = maker({"drums": noise}, 4000, 0, 0)
+    roles, records = maker({"drums": Dry(noise, 4000)}, 0, 0)
     expected = HighPass(frequency_hz=500)(noise, RATE)[:, 4000:]
     assert np.array_equal(roles["input"]["drums"], expected) and records["drums"]["pre_roll"] == 4000
 
@@ -267,3 +280,62 @@ def test_the_source_is_what_the_corpus_declared_unless_the_words_say_so(stored):
 def test_what_only_a_build_can_do_is_refused(stored, words):
     with pytest.raises(UsageError, match="leave out `per: song` and `variants`"):
         ShardDataset(stored, crop=1.5, effects=EFFECTS | words)
+
+
+def remixed(songs, drawn: dict, stem: str, pre_roll: int, frames: int) -> np.ndarray:
+    """The stored stem as the remix's record says, from the pre-roll on, with silence behind its end."""
+    song, start = songs[drawn["key"][:-6]][stem], drawn["start"]
+    dry = np.zeros((2, pre_roll + frames), np.float32)
+    dry[:, : pre_roll + drawn["frames"]] = song[:, start - pre_roll : start + drawn["frames"]]
+    dry = (dry[::-1] if drawn["swapped"] else dry) * np.float32(drawn["scale"])
+    return -dry if drawn["flipped"] else dry
+
+
+@pytest.mark.parametrize("crop", [1.5, 10.0, None])
+def test_remixed_stems_go_through_the_chains_of_their_records(ragged, crop):
+    """Songs of 3 and 7 seconds: a crop of 10 is as long as the longest of its stems."""
+    songs = laid_end_to_end(ragged)
+    data = ShardDataset(ragged, crop=crop, effects=EFFECTS, remix={"gain_db": {"uniform": [-6, 6]}, "same_song": 0.2}, records=True)
+    shorter = 0  # stems with silence behind their end
+    for index in range(len(data)):
+        item = data[index]
+        records, drawn = json.loads(item["effects"]), json.loads(item["remix"])
+        frames = item["valid_frames"]
+        arrays = {role: np.full(item[role].shape, np.nan, np.float32) for role in ("input", "target")}
+        data.fill(index, arrays)
+        assert all(np.array_equal(arrays[role], item[role].numpy()) for role in arrays), "nothing of what was there is left"
+        assert set(drawn) == set(STEMS) and frames == max(each["frames"] for each in drawn.values())
+        shorter += sum(drawn[stem]["frames"] < frames for stem in records)
+        for place, stem in enumerate(STEMS):
+            assert item["mask"][place] == (stem in records) and bool(item["activity"][place] > 0) <= (stem in records)
+            if stem in records:
+                pre_roll = records[stem]["pre_roll"]
+                assert pre_roll == min(RATE, drawn[stem]["start"])
+                expected = by_the_record(records[stem], remixed(songs, drawn[stem], stem, pre_roll, frames))
+                for role in ("input", "target"):
+                    assert np.array_equal(item[role][place, :, :frames].numpy(), expected[role]), (index, stem, role)
+                    assert not item[role][place, :, frames:].any()
+    assert crop != 10 or shorter > 0
+
+
+def test_remixes_that_do_not_happen_leave_pairs_as_they_are(ragged):
+    plain, never = (ShardDataset(ragged, crop=1.0, effects=EFFECTS, remix=remix) for remix in (None, {"probability": 0}))
+    assert all(torch.equal(plain[index][name], never[index][name]) for index in range(6) for name in PAIRED)
+
+
+def test_a_pair_s_source_is_that_of_its_own_stem():
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, 20_000)).astype(np.float32)
+    dry = {"drums": Dry(noise, 4000, "dry"), "bass": Dry(noise[:, 4000:], 0, "wet")}
+    for words, expected in ((EFFECTS, {"drums": "dry", "bass": "wet"}), (EFFECTS | {"source": "rendered"}, dict.fromkeys(dry, "rendered"))):
+        _, records = OnTheFly(words, RATE, seed=0)(dry, 0, 0)
+        assert {stem: record["source"] for stem, record in records.items()} == expected
+
+
+def test_dry_stems_that_sum_to_a_mixture_are_remixed_without_it(ragged, tmp_path):
+    shutil.copytree(ragged, tmp_path / "set")
+    meta = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    meta["sums"] = [{"role": "dry", "total": "other"}]
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps(meta))
+    with pytest.raises(UsageError, match="only stems are remixed: leave the mixture out"):
+        ShardDataset(tmp_path / "set", crop=1.0, effects=EFFECTS, remix={})
+    assert ShardDataset(tmp_path / "set", crop=1.0, stems=["drums", "bass"], effects=EFFECTS, remix={})[0]["input"].shape[0] == 2

@@ -1,14 +1,20 @@
 """Where crops lie: pure functions of blocks and draws, without torch and without any audio."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
 
+from mixdata.loading.compact import Names, Shared, Texts, coded, smaller
+
+_SONG = re.compile(r"(.*-[0-9a-f]{8})_[0-9]{5}(_[a-z0-9-]{1,20})?")
+
 
 @dataclass(frozen=True)
-class Blocks:
+class Blocks(Shared):
     """The blocks of one split in stored order, as arrays of one length.
 
     A run is what a crop may reach over: the blocks of a song that follow each other in one shard, or one block alone. Block `b`
@@ -24,6 +30,11 @@ class Blocks:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def per_shard(self, chosen: np.ndarray | None) -> tuple[int, ...]:
+        """Return how many of these blocks (None: all) lie in each shard, one shard after the other; shards that hold none are left out."""
+        shards = self.shard if chosen is None else [self.shard[block] for block in chosen]
+        return tuple(len(list(same)) for _, same in groupby(shards))
 
 
 @dataclass(frozen=True)
@@ -44,12 +55,13 @@ def find_blocks(table: pa.Table, continuous: bool) -> Blocks:
     start, frames = table["start"].to_numpy(), table["frames"].to_numpy()
     joined = np.zeros(len(table), bool)
     if continuous and len(table):
-        song, shard = (table[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in ("song", "shard"))
+        song, shard = (coded(table[name])[0] for name in ("song", "shard"))
         joined[1:] = (song[1:] == song[:-1]) & (shard[1:] == shard[:-1]) & (start[1:] == start[:-1] + frames[:-1])
     begins = np.flatnonzero(~joined)
     run = np.cumsum(~joined) - 1
     ends = np.append(begins[1:], len(table))
-    return Blocks(table["key"].to_pylist(), table["shard"].to_pylist(), start, frames, begins[run], ends[run])
+    first, last = smaller(begins)[run], smaller(ends)[run]
+    return Blocks(Texts(table["key"]), Names(table["shard"]), np.array(start), smaller(frames), first, last)
 
 
 def place_crop(blocks: Blocks, block: int, frames: int | None, draw: float, inside: bool = False) -> Crop:
@@ -62,7 +74,7 @@ def place_crop(blocks: Blocks, block: int, frames: int | None, draw: float, insi
     """
     first, last = (block, block + 1) if frames is None else (int(blocks.first[block]), int(blocks.last[block]))
     origin = int(blocks.start[first])
-    total = int(blocks.start[last - 1] + blocks.frames[last - 1]) - origin
+    total = int(blocks.start[last - 1]) + int(blocks.frames[last - 1]) - origin
     if frames is None:
         start, length, home = 0, total, block
     else:
@@ -77,10 +89,15 @@ def place_crop(blocks: Blocks, block: int, frames: int | None, draw: float, insi
 
 def pre_rolled(blocks: Blocks, crop: Crop, pre_roll: int) -> tuple[Crop, int]:
     """Return the crop with up to `pre_roll` frames of the song before it, as far as its run reaches, and how many those are."""
+    extended = stretched(blocks, crop, crop.start - pre_roll, crop.start + crop.frames)
+    return extended, crop.start - extended.start
+
+
+def stretched(blocks: Blocks, crop: Crop, low: int, high: int) -> Crop:
+    """Return the crop of the song's frames [low, high), as far as the crop's run reaches."""
     first, last = int(blocks.first[crop.block]), int(blocks.last[crop.block])
-    low = max(crop.start - pre_roll, int(blocks.start[first]))
-    length = crop.start + crop.frames - low
-    return Crop(crop.block, low, length, _parts(blocks, first, last, low, low + length)), crop.start - low
+    low, high = max(low, int(blocks.start[first])), min(high, int(blocks.start[last - 1]) + int(blocks.frames[last - 1]))
+    return Crop(crop.block, low, high - low, _parts(blocks, first, last, low, high))
 
 
 def _parts(blocks: Blocks, first: int, last: int, low: int, high: int) -> tuple[tuple[int, int, int, int], ...]:
@@ -92,3 +109,9 @@ def _parts(blocks: Blocks, first: int, last: int, low: int, high: int) -> tuple[
         inside = max(low, begin)
         parts.append((part, inside - begin, min(high, begin + int(blocks.frames[part])) - inside, inside - low))
     return tuple(parts)
+
+
+def song_of(key: str) -> str:
+    """Return the song of an example's key."""
+    match = _SONG.fullmatch(key)
+    return match[1] if match else key

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import torch
 from torch.utils.data import Dataset as TorchDataset
 
 from mixdata.errors import MixdataError, UsageError
+from mixdata.loading.adapt import adapting
 from mixdata.loading.choice import choose_stems, known
-from mixdata.loading.crops import Crop, place_crop, pre_rolled
+from mixdata.loading.compact import Shared
+from mixdata.loading.crops import Crop, place_crop, pre_rolled, song_of
 from mixdata.loading.order import Picks, crop_draw
 from mixdata.loading.table import open_rows
 from mixdata.rng import unit_draw
 from mixdata.shards.reader import open_dataset
-from mixdata.shards.shard import Piece
 
 LONGEST_CROP = 3600  # seconds
 VERIFY = {"off": 0.0, "sample": 0.001, "crc": 1.0}  # share of the items whose members are compared with their checksums
@@ -25,7 +27,7 @@ MOST_DAMAGED = 100  # items in a row that may be replaced before it is no longer
 Item = dict[str, Any]
 
 
-class ShardDataset(TorchDataset[Item]):
+class ShardDataset(Shared, TorchDataset[Item]):
     """Crops of a dataset's split, as a map-style torch dataset.
 
     `path` is a folder or a URL (`s3://…`, `https://…`, `hf://…`).
@@ -34,8 +36,12 @@ class ShardDataset(TorchDataset[Item]):
     `roles` (default: all) and `stems` (for all roles, or by role) choose what is read, in this order.
 
     Which blocks: `where` is a condition in SQL on the columns of examples.parquet, `weights` an SQL expression by which blocks are drawn
-    more or less often; `missing="require"` takes only blocks in which every chosen stem of the first role sounds. `epoch_items` sets the
-    length of an epoch (default: the number of blocks); blocks then come in a shuffled order that goes on over epochs, each once per pass.
+    more or less often, see `mixdata.loading.query`; `missing="require"` takes only blocks in which every chosen stem of the first role
+    sounds. With any of them the crop's middle lies in the block itself. `epoch_items` sets the length of an epoch (default: the number
+    of blocks); blocks then come in a shuffled order that goes on over epochs, each once per pass.
+
+    `channels` (1: their mean, 2) and `sample_rate` say what comes out, also in the dataset's attributes of those names; frames and places
+    in an item are of that rate. A crop is the same as in the whole song resampled, to 1e-5 of full scale. Effects work on what is stored.
 
     An item holds one `(stems, channels, frames)` float32 tensor per role, and
     `mask` (stems,) bool: which stems of the first role exist; `activity` (stems,): the share of time in which they sound;
@@ -44,6 +50,11 @@ class ShardDataset(TorchDataset[Item]):
 
     `effects` makes wet/dry pairs of role `dry` on the fly: a recipe with an `effects` step, or that step's words. The item then holds
     `input` and `target` in place of `dry`, and with `records=True` also `effects`: the pairs' records as JSON text.
+
+    `remix` makes an item's stems of places of their own, with gains, channel swaps and polarities of their own: words as in
+    `mixdata.loading.remix.Words`, or a YAML file of them. The first role's `mask` and `activity` are then those of each stem's own crop,
+    `valid_frames` those of the longest, and mixtures are summed anew; with `records=True` the item also holds `remix`: what was drawn for
+    each stem as JSON text, `{}` where the item is not remixed. With `effects`, dry stems are remixed first.
 
     `verify` compares members with their checksums: "crc" each that is read, "sample" those of one item in a thousand, "off" none.
     A damaged member is an error that names it; with `damaged="skip"` the item is made of another block, and `skipped` in the item says how
@@ -66,14 +77,18 @@ class ShardDataset(TorchDataset[Item]):
         epoch_items: int | None = None,
         effects: str | Path | Mapping[str, Any] | None = None,
         *,
+        remix: str | Path | Mapping[str, Any] | None = None,
         where: str | None = None,
         weights: str | None = None,
         missing: str = "mask",
+        channels: int | None = None,
+        sample_rate: int | None = None,
         verify: str = "sample",
         damaged: str = "raise",
         access: str = "map",
         cache_dir: str | Path | None = None,
         cache_bytes: int | None = None,
+        storage_options: Mapping[str, Any] | None = None,
     ):
         for name, value, choices in (
             ("verify", verify, VERIFY),
@@ -81,9 +96,10 @@ class ShardDataset(TorchDataset[Item]):
             ("missing", missing, ("mask", "require")),
         ):
             known(name, value, choices)
-        self.dataset = open_dataset(path, access=access, cache_dir=cache_dir, cache_bytes=cache_bytes)
-        self.sample_rate = self.dataset.sample_rate
-        self.channels = self.dataset.channels
+        self.dataset = open_dataset(path, access=access, cache_dir=cache_dir, cache_bytes=cache_bytes, storage_options=storage_options)
+        self._adapt = adapting(self.dataset, sample_rate, channels)
+        self.sample_rate = self._adapt.to_rate
+        self.channels = self._adapt.to_channels
         self.seed = int(seed)
         self.records = records
         self.roles = choose_stems(self.dataset.roles, roles, stems)
@@ -91,6 +107,7 @@ class ShardDataset(TorchDataset[Item]):
             raise UsageError(f"crop must be longer than 0 and at most {LONGEST_CROP} seconds, got {crop}")
         self._effects: Any = None if effects is None else self._on_the_fly(effects)
         self.crop_frames = None if crop is None else round(crop * self.sample_rate)
+        self._stored_frames = None if self.crop_frames is None else self._adapt.least(self.crop_frames)
         if epoch_items is not None and epoch_items < 1:
             raise UsageError(f"epoch_items must be at least 1, got {epoch_items}")
         known("split", split, self.dataset.splits)
@@ -99,7 +116,10 @@ class ShardDataset(TorchDataset[Item]):
         rows = open_rows(self.dataset, split, self.first_stems, where=where, weights=weights, require=missing == "require")
         self.blocks, self._activity = rows.blocks, rows.activity
         self._picks = Picks(self.seed, len(rows.blocks), rows.chosen, epoch_items, rows.weights)
-        self._asked = where is not None or missing == "require"
+        self._asked = rows.asked
+        if remix is not None and self._adapt.resamples:
+            raise UsageError("sample_rate: a remix is made of crops at the stored rate; leave it out, or build the dataset at that rate")
+        self._remix: Any = None if remix is None else self._remixes(remix)
 
     @property
     def first_stems(self) -> tuple[str, ...]:
@@ -112,6 +132,12 @@ class ShardDataset(TorchDataset[Item]):
         if self.crop_frames is None:
             raise UsageError("whole examples have lengths of their own: give a crop in seconds")
         return {role: (len(stems), self.channels, self.crop_frames) for role, stems in self._given.items()}
+
+    def items_per_shard(self) -> tuple[int, ...]:
+        """Return how many items of an epoch lie in each shard, one shard after the other. Raises `UsageError` where items are drawn."""
+        if not self._picks.each_once:
+            raise UsageError("an order by shards takes every block once: leave out epoch_items and weights")
+        return self.blocks.per_shard(self._picks.blocks)
 
     @property
     def in_python(self) -> bool:
@@ -127,11 +153,11 @@ class ShardDataset(TorchDataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         """Return item `index % len` of epoch `index // len`."""
-        frames = self.place(index).frames if self.crop_frames is None else self.crop_frames
+        frames = self._adapt.stretch(self.blocks, self.place(index), None).frames if self.crop_frames is None else self.crop_frames
         try:
             audio = {role: np.empty((len(stems), self.channels, frames), np.float32) for role, stems in self._given.items()}
         except (MemoryError, ValueError) as error:  # ValueError: more bytes than there are addresses
-            raise MixdataError(f"{self.dataset.path}: items of {frames} samples do not fit into memory; run `mixdata verify`") from error
+            raise MixdataError(f"{self.dataset.where}: items of {frames} samples do not fit into memory; run `mixdata verify`") from error
         about = self.fill(index, audio)
         for name in ("mask", "activity"):
             about[name] = torch.from_numpy(about[name])
@@ -144,7 +170,7 @@ class ShardDataset(TorchDataset[Item]):
         """
         for attempt in range(MOST_DAMAGED if self._skip else 1):
             try:
-                about = self._fill(index, self.place(index, attempt), audio)
+                about = self._adapted(index, attempt, self.place(index, attempt), audio)
             except UsageError:
                 raise
             except MixdataError as error:
@@ -162,78 +188,150 @@ class ShardDataset(TorchDataset[Item]):
         index = int(index)
         epoch, item = divmod(index, len(self))
         if not attempt:
-            return place_crop(self.blocks, self._picks.block(index), self.crop_frames, crop_draw(self.seed, epoch, item), self._asked)
+            return place_crop(self.blocks, self._picks.block(index), self._stored_frames, crop_draw(self.seed, epoch, item), self._asked)
         other = epoch * len(self) + int(unit_draw(item, self.seed, "instead", epoch, attempt) * len(self))
         draw = unit_draw(item, self.seed, "instead at", epoch, attempt)
-        return place_crop(self.blocks, self._picks.block(other), self.crop_frames, draw, self._asked)
+        return place_crop(self.blocks, self._picks.block(other), self._stored_frames, draw, self._asked)
 
     @property
     def _given(self) -> dict[str, tuple[str, ...]]:
         """Roles and stems of an item, which are those read, or the pairs made of them."""
         return self.roles if self._effects is None else self._effects.roles(self.roles["dry"])
 
-    def _fill(self, index: int, crop: Crop, audio: Mapping[str, np.ndarray]) -> Item:
-        verify = self._verify > 0 and unit_draw(index, self.seed, "verify") < self._verify
-        if self._effects is not None:
-            return self._paired(index, crop, audio, verify)
-        self._read(crop, [stem for samples in audio.values() for stem in samples], verify)
-        return self._about(crop)
+    def _adapted(self, index: int, attempt: int, crop: Crop, audio: Mapping[str, np.ndarray]) -> Item:
+        """Write the item with the channels and the rate that were asked for."""
+        if self._adapt.changes_nothing:
+            return self._fill(index, attempt, crop, audio)
+        stretch = self._adapt.stretch(self.blocks, crop, self.crop_frames) if self._adapt.resamples else None
+        of = {role: out.shape[-1] if stretch is None else stretch.stored.frames for role, out in audio.items()}
+        stored = {role: np.empty((len(out), self.dataset.channels, of[role]), np.float32) for role, out in audio.items()}
+        about = self._fill(index, attempt, crop if stretch is None else stretch.stored, stored)
+        for role, out in audio.items():
+            self._adapt(stored[role], stretch, out)
+        if stretch is None:
+            return about
+        if self._effects is None:
+            about |= self._about(crop)  # in place of what is said of all that was read
+        return about | {"start": stretch.start, "valid_frames": stretch.frames}
 
-    def _read(self, crop: Crop, audio: Sequence[np.ndarray], verify: bool) -> None:
-        """Read a crop into one array `(channels, frames)` per stem of all roles; what lies behind the crop is set to zero."""
+    def _fill(self, index: int, attempt: int, crop: Crop, audio: Mapping[str, np.ndarray]) -> Item:
+        """Write the item's crop as it is stored, or the pairs made of it."""
+        verify = self._verify > 0 and unit_draw(index, self.seed, "verify") < self._verify
+        parts = members = None
+        if self._remix is not None:
+            elsewhere = partial(self._elsewhere, self._stored_frames or crop.frames)
+            parts = self._remix.draw(*divmod(int(index), len(self)), attempt, crop, elsewhere)
+        if self._effects is not None:
+            return self._paired(index, crop, parts, audio, verify)
+        if parts is None:
+            members = self._read(crop, list(audio.values()), verify)
+        else:
+            self._remix.fill(parts, audio, lambda place, names, stems: self._read(place, stems, verify, names))
+        return self._about(crop, members) | self._about_remix(parts)
+
+    def _read(self, crop: Crop, audio: Sequence[np.ndarray], verify: bool, names: Sequence[str] | None = None) -> np.ndarray:
+        """Read a crop's stems of all roles, or its members `role.stem` of `names`, into arrays as `Shard.read_into` takes them.
+
+        What lies behind the crop is set to zero. Returns the rows `(parts, members)` of the shard's table.
+        """
         shard = self.dataset.shard(self.blocks.shard[crop.block])
-        pieces = [Piece(tuple(shard.rows(self.blocks.key[block], self._names)), start, count, to) for block, start, count, to in crop.parts]
-        if verify:
-            shard.check([member for piece in pieces for member in piece.members])
-        shard.read_into(pieces, audio)
+        members = shard.table_of([self.blocks.key[part[0]] for part in crop.parts], self._names if names is None else tuple(names))
+        shard.read_into(members, np.array([part[1:] for part in crop.parts], np.int64), audio, check=verify)
+        return members
 
     @property
-    def _names(self) -> list[str]:
-        return [f"{role}.{stem}" for role, stems in self.roles.items() for stem in stems]
+    def _names(self) -> tuple[str, ...]:
+        return tuple(f"{role}.{stem}" for role, stems in self.roles.items() for stem in stems)
 
-    def _about(self, crop: Crop) -> Item:
-        """Return everything that is told of a crop."""
+    def _about(self, crop: Crop, members: np.ndarray | None = None) -> Item:
+        """Return everything that is told of a crop, of which `members` were read."""
         shard = self.dataset.shard(self.blocks.shard[crop.block])
-        names = self._names[: len(self.first_stems)]
-        exists = np.zeros(len(names), bool)
-        for block, *_ in crop.parts:
-            exists |= shard.active[shard.rows(self.blocks.key[block], names)]
+        if members is None:
+            members = shard.table_of([self.blocks.key[part[0]] for part in crop.parts], self._names)
+        count = len(self.first_stems)
+        exists = np.ones(count, bool) if shard.complete else shard.active[members[:, :count]].any(axis=0)
         about = {"mask": exists, "activity": self._sounding(crop), "valid_frames": crop.frames}
         about |= {"key": self.blocks.key[crop.block], "start": crop.start}
         if self.records:
             about["record"] = shard.record(self.blocks.key[crop.block])
         return about
 
+    def _about_remix(self, parts: Mapping[str, Any] | None) -> Item:
+        """Return what is told of an item remixed of these parts (None: it is not) in place of what is told of its crop."""
+        if self._remix is None:
+            return {}
+        about: Item = {} if parts is None else self._remix.about(parts, next(iter(self.roles)), self._exists, self._sounding)
+        if self.records:
+            drawn = {stem: part.record(self.blocks.key[part.crop.block]) for stem, part in (parts or {}).items()}
+            about["remix"] = json.dumps(drawn)
+        return about
+
+    def _exists(self, crop: Crop, name: str) -> bool:
+        """Return whether this member, `role.stem`, exists anywhere in the crop."""
+        shard = self.dataset.shard(self.blocks.shard[crop.block])
+        return bool(shard.active[shard.table_of([self.blocks.key[part[0]] for part in crop.parts], (name,))].any())
+
     def _sounding(self, crop: Crop) -> np.ndarray:
         """Return the share of the crop in which each stem of the first role sounds."""
-        weight = np.array([frames for _, _, frames, _ in crop.parts], np.float32) / np.float32(crop.frames)
-        return weight @ self._activity[[block for block, _, _, _ in crop.parts]]
+        # Part by part: a crop has two or three, for which one product of matrices costs twice as much.
+        first, *others = [self._activity[part[0]] * np.float32(part[2] / crop.frames) for part in crop.parts]
+        for share in others:
+            first += share
+        return first
 
     def _on_the_fly(self, words: str | Path | Mapping[str, Any]) -> Any:
         from mixdata.loading.on_the_fly import OnTheFly  # effects compile code, which a loader without them need not load
 
         if "dry" not in self.dataset.roles:
-            raise UsageError(f"{self.dataset.path}: has no role 'dry' to make pairs of; build it with the recipe dry_stems")
+            raise UsageError(f"{self.dataset.where}: has no role 'dry' to make pairs of; build it with the recipe dry_stems")
         self.roles = {"dry": self.roles.get("dry", self.dataset.roles["dry"])}
         songs = self.dataset.songs
         self._sources = dict(zip(songs["song"], songs["wet"].fillna("unknown"), strict=True)) if "wet" in songs else {}
-        return OnTheFly(words, self.sample_rate, self.seed)
+        return OnTheFly(words, self.dataset.sample_rate, self.seed)
 
-    def _paired(self, index: int, crop: Crop, audio: Mapping[str, np.ndarray], verify: bool) -> Item:
-        """Write pairs made of the crop's dry stems."""
-        extended, pre_roll = pre_rolled(self.blocks, crop, self._effects.pre_roll)
-        dry = dict(zip(self.roles["dry"], np.empty((len(self.roles["dry"]), self.channels, extended.frames), np.float32), strict=True))
-        self._read(extended, list(dry.values()), verify)
-        source = self._sources.get(self.blocks.key[crop.block].rpartition("_")[0], "unknown")
-        roles, records = self._effects(dry, pre_roll, *divmod(int(index), len(self)), source)
-        for role, stems in roles.items():
-            for place, stem in enumerate(stems.values()):
-                audio[role][place, :, : crop.frames] = stem
-            audio[role][..., crop.frames :] = 0
-        about = self._about(crop)
-        sounding = dict(zip(self.roles["dry"], self._sounding(crop).tolist(), strict=True))
+    def _paired(self, index: int, crop: Crop, parts: Mapping[str, Any] | None, audio: Mapping[str, np.ndarray], verify: bool) -> Item:
+        """Write pairs made of the crop's dry stems, or of the remix's."""
+        from mixdata.loading.on_the_fly import Dry
+
+        stems = self.roles["dry"]
+        crops = {stem: crop if parts is None else parts[stem].crop for stem in stems}
+        frames = max(each.frames for each in crops.values())
+        dry: dict[str, Any] = {}
+        for place in dict.fromkeys(crops.values()):
+            extended, pre_roll = pre_rolled(self.blocks, place, self._effects.pre_roll)
+            here = [stem for stem in stems if crops[stem] == place]
+            samples = np.empty((len(here), self.dataset.channels, pre_roll + frames), np.float32)
+            self._read(extended, list(samples), verify, [f"dry.{stem}" for stem in here])
+            source = self._sources.get(song_of(self.blocks.key[place.block]), "unknown")
+            dry |= {stem: Dry(each, pre_roll, source) for stem, each in zip(here, samples, strict=True)}
+        for stem, part in (parts or {}).items():
+            self._remix.turn("dry", part, dry[stem].audio)
+        roles, records = self._effects({stem: dry[stem] for stem in stems}, *divmod(int(index), len(self)))
+        for role, made in roles.items():
+            for row, each in enumerate(made.values()):
+                audio[role][row, :, :frames] = each
+            audio[role][..., frames:] = 0
+        about = self._about(crop) | self._about_remix(parts)
+        sounding = dict(zip(stems, about["activity"].tolist(), strict=True))
         about["mask"] = np.array([stem in records or (stem not in sounding and bool(records)) for stem in roles["input"]])
         about["activity"] = np.array([sounding.get(stem, 1.0) for stem in roles["input"]], np.float32) * about["mask"]
         if self.records:
             about["effects"] = json.dumps(records)
         return about
+
+    def _remixes(self, words: str | Path | Mapping[str, Any]) -> Any:
+        from mixdata.loading.remix import Remix, sums_of  # compiles code, see `_on_the_fly`
+
+        chosen = range(len(self.blocks)) if self._picks.blocks is None else self._picks.blocks
+        song = song_of(self.blocks.key[int(chosen[0])])
+        if all(song_of(self.blocks.key[int(block)]) == song for block in chosen):
+            raise UsageError(f"remix: takes stems of several songs, and split {self.split!r} offers blocks of {song} only")
+        stored = self.dataset
+        remix = Remix(words, self.seed, stored.channels, self.roles, stored.roles, sums_of(stored.meta, stored.where))
+        if self._effects is not None and remix.has_totals:
+            raise UsageError("remix: with effects, only stems are remixed: leave the mixture out (stems=…)")
+        return remix
+
+    def _elsewhere(self, frames: int, block: float, place: float) -> Crop:
+        """Return a crop of a block drawn as items are, by two numbers in [0, 1)."""
+        return place_crop(self.blocks, self._picks.anywhere(block), frames, place, self._asked)

@@ -1,7 +1,7 @@
 """Chains in the loader: pairs are made of stored dry stems while a model trains, by the same words as in a recipe."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,23 @@ from mixdata.recipes.model import load_recipe
 from mixdata.recipes.pair_maker import MIXTURE, Maker, Source, assemble
 from mixdata.recipes.pair_words import Effects
 from mixdata.shards.index import complaints
+
+
+@dataclass(frozen=True)
+class Dry:
+    """A dry stem `(channels, pre_roll + frames)`; all stems of an item have the same frames.
+
+    `source` says whether it carries effects already, for the records.
+    """
+
+    audio: Audio
+    pre_roll: int = 0
+    source: str = "unknown"
+
+    @property
+    def block(self) -> Audio:
+        """The audio without what is before it."""
+        return self.audio[:, self.pre_roll :]
 
 
 class OnTheFly:
@@ -51,26 +68,22 @@ class OnTheFly:
         stems = (MIXTURE, *dry) if self.maker.params.mixture else tuple(dry)
         return {"input": stems, "target": stems}
 
-    def __call__(
-        self, dry: dict[str, Audio], pre_roll: int, epoch: int, item: int, source: str = "unknown"
-    ) -> tuple[Roles, dict[str, Any]]:
-        """Return input and target of the stems `(channels, pre_roll + frames)`, and the records of the pairs by stem.
+    def __call__(self, dry: dict[str, Dry], epoch: int, item: int) -> tuple[Roles, dict[str, Any]]:
+        """Return input and target of the stems, and the records of the pairs by stem.
 
-        `source` says whether the stems carry effects already, for the records. A stem that is silent, or of which no good pair can be
-        drawn, is silent in both and has no record.
+        A stem that is silent, or of which no good pair can be drawn, is silent in both and has no record.
         """
         rate = self.maker.sample_rate
         sources = {
-            stem: Source(audio, pre_roll, integrated_loudness(audio[:, pre_roll:], rate))
-            for stem, audio in dry.items()
-            if audio[:, pre_roll:].any()
+            stem: Source(given.audio, given.pre_roll, integrated_loudness(given.block, rate))
+            for stem, given in dry.items()
+            if given.block.any()
         }
-        made = replace(self.maker, source=source).make(
-            sources, lambda attempt, stem: rng.stream(self.seed, "on the fly", epoch, item, attempt, stem)
-        )
-        like = next(iter(dry.values()))[:, pre_roll:]
+        made = self.maker.make(sources, lambda attempt, stem: rng.stream(self.seed, "on the fly", epoch, item, attempt, stem))
+        like = next(iter(dry.values())).block
         roles = assemble({stem: each.rendered for stem, each in made.items()}, list(dry), like, bool(self.maker.params.mixture))
-        return roles, {stem: each.record for stem, each in made.items()}
+        declared = self.maker.params.source
+        return roles, {stem: each.record | {"source": declared or dry[stem].source} for stem, each in made.items()}
 
 
 def _params(words: str | Path | Mapping[str, Any]) -> Any:

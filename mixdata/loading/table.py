@@ -8,32 +8,95 @@ import pyarrow as pa
 
 from mixdata.errors import UsageError
 from mixdata.loading.choice import filled
+from mixdata.loading.compact import coded, smaller
 from mixdata.loading.crops import Blocks, find_blocks
-from mixdata.shards.reader import Dataset, read_examples
+from mixdata.shards.examples import examples_schema, read_examples
+from mixdata.shards.reader import Dataset
+
+NEEDED = ("key", "song", "split", "shard", "start", "frames", "byte_offset")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The blocks of a split, how much each stem sounds in them `(blocks, stems)`, which were chosen (None: all), and their weights."""
+    """The blocks of a split, how much each stem sounds in them `(blocks, stems)`, which were chosen (None: all), and their weights.
+
+    `asked` says whether the user spoke of single blocks, so that crops belong into just those.
+    """
 
     blocks: Blocks
     activity: np.ndarray
-    chosen: np.ndarray | None
-    weights: np.ndarray | None
+    chosen: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    asked: bool = False
 
 
 def open_rows(dataset: Dataset, split: str, stems: Sequence[str], *, where: str | None, weights: str | None, require: bool) -> Rows:
-    """Read the split's rows, ordered by shard and place in it. Raises `UsageError` where none is left."""
-    table = read_examples(dataset.path)
-    table = table.filter(np.asarray(table["split"].to_numpy(zero_copy_only=False) == split))
+    """Read the split's rows, ordered by shard and place in it. Raises `UsageError` where none is left.
+
+    `where` and `weights` are SQL, see `mixdata.loading.query`. With `require` only blocks are taken in which every one of `stems`
+    sounds; one of which nothing was measured counts as sounding. Blocks of weight 0 are not taken.
+    """
+    rows = _rows(dataset, split, stems, where, weights, require)
+    pa.default_memory_pool().release_unused()  # the table's, which would otherwise stay with this process and its children
+    return rows
+
+
+def _rows(dataset: Dataset, split: str, stems: Sequence[str], where: str | None, weights: str | None, require: bool) -> Rows:
+    query = None
+    if where is not None or weights is not None:
+        from mixdata.loading.query import Query  # loads DuckDB, which a loader without a query need not do
+
+        query = Query(dataset, where, weights)
+    stored = set(examples_schema(dataset.storage).names)
+    measured = {stem: f"activity_{stem}" for stem in stems if f"activity_{stem}" in stored}
+    table = _of_split(read_examples(dataset.storage, [*NEEDED, *measured.values(), *(query.columns if query else ())]), split)
     if not len(table):
-        raise UsageError(f"{dataset.path}: split {split!r} holds no examples; non-empty: {filled(dataset.splits)}")
-    table = table.sort_by([("shard", "ascending"), ("byte_offset", "ascending")])
-    return Rows(find_blocks(table, dataset.continuous), _activity(table, stems), None, None)
+        raise UsageError(f"{dataset.where}: split {split!r} holds no examples; non-empty: {filled(dataset.splits)}")
+    activity = np.ones((len(table), len(stems)), np.float32)
+    for place, stem in enumerate(stems):
+        if stem in measured:
+            activity[:, place] = table[measured[stem]].to_numpy()
+    activity[np.isnan(activity)] = 1
+    blocks = find_blocks(table, dataset.continuous)
+    if query is None and not require:
+        return Rows(blocks, activity)
+    taken, weight = (None, None) if query is None else query.ask(table)
+    chosen = np.arange(len(table))
+    if taken is not None and not len(chosen := chosen[taken]):
+        raise UsageError(f"where={where!r} picks none of the {len(table)} blocks of split {split!r}")
+    if require and not len(chosen := chosen[(activity[chosen] > 0).all(axis=1)]):
+        of = "" if taken is None else f"that where={where!r} picks "
+        raise UsageError(f"none of the blocks {of}of split {split!r} has {', '.join(stems)} all sounding; leave missing= at its default")
+    if weight is not None:
+        chosen = chosen[_positive(weight[chosen], f"weights={weights!r}", chosen, blocks)]
+        weight = weight[chosen]
+    return Rows(blocks, activity, None if len(chosen) == len(table) else smaller(chosen), weight, asked=True)
 
 
-def _activity(table: pa.Table, stems: Sequence[str]) -> np.ndarray:
-    """Return `(blocks, stems)`; a stem of which nothing was measured counts as sounding."""
-    measured = set(table.column_names)
-    columns = [table[f"activity_{stem}"].to_numpy() if f"activity_{stem}" in measured else np.ones(len(table)) for stem in stems]
-    return np.stack(columns, axis=1).astype(np.float32)
+def _of_split(table: pa.Table, split: str) -> pa.Table:
+    """Return a split's rows in stored order. Builders write them so; what lies as it should is not copied."""
+    codes, splits = coded(table["split"])
+    rows = np.flatnonzero(codes == (splits.to_pylist().index(split) if split in splits.to_pylist() else -1))
+    if not len(rows):
+        return table.slice(0, 0)
+    codes, shards = coded(table["shard"])
+    shard = np.argsort(np.argsort(np.array(shards.to_pylist())))[codes][rows]
+    offset = table["byte_offset"].to_numpy()[rows]
+    later, same = np.diff(shard) > 0, np.diff(shard) == 0
+    if not (later | (same & (np.diff(offset) >= 0))).all():
+        rows = rows[np.lexsort((offset, shard))]
+    if (np.diff(rows) == 1).all():
+        return table.slice(int(rows[0]), len(rows))
+    return table.take(pa.array(rows))
+
+
+def _positive(weight: np.ndarray, what: str, chosen: np.ndarray, blocks: Blocks) -> np.ndarray:
+    """Return which weights are above 0."""
+    fine = np.isfinite(weight) & (weight >= 0)
+    if not fine.all():
+        place = int(np.argmin(fine))
+        value = "no number" if np.isnan(weight[place]) else f"{weight[place]:g}"
+        raise UsageError(f"{what} gives {value} for {blocks.key[chosen[place]]}; each block needs a finite number of at least 0")
+    if not weight.any():
+        raise UsageError(f"{what} gives each of the {len(weight)} chosen blocks the weight 0")
+    return weight > 0

@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch.utils.data import DataLoader
 
 from mixdata.errors import MixdataError, UsageError
 from mixdata.progress import Progress
 from mixdata.shards.reader import open_dataset
-from mixdata.torch import CropSampler, ShardDataset
+from mixdata.torch import CropLoader, CropSampler, ShardDataset
 from mixdata.train import CROP_SECONDS
 from mixdata.train.callbacks import Journal, Row, read_metrics
 from mixdata.train.checkpoint import load_checkpoint, save_checkpoint
@@ -98,7 +97,7 @@ def train(
         sampler.advance(done * batch_size)
         with Progress("training", steps, unit="steps", quiet=quiet) as bar:
             journal = Journal(metrics, rows, done, steps, save_every, save, _validation(module, data, batch_size), bar)
-            _fit(module, _loader(data, batch_size, workers, sampler), journal, steps - done, accelerator, Path(out))
+            _fit(module, CropLoader(data, batch_size, num_workers=workers, sampler=sampler), journal, steps - done, accelerator, Path(out))
         rows = journal.rows
     losses = [row["loss"] for row in rows]
     val = [row["val_loss"] for row in rows if "val_loss" in row]
@@ -128,7 +127,7 @@ def _restore(module: MixModule, checkpoint: Path, settings: dict[str, Any]) -> t
     return saved["step"], [row for row in read_metrics(checkpoint.parent / "metrics.csv") if row["step"] <= saved["step"]]
 
 
-def _fit(module: MixModule, loader: DataLoader[Any], journal: Journal, steps: int, accelerator: str, out: Path) -> None:
+def _fit(module: MixModule, loader: CropLoader, journal: Journal, steps: int, accelerator: str, out: Path) -> None:
     handler = signal.getsignal(signal.SIGINT)
     with _quiet_lightning():
         try:
@@ -165,21 +164,17 @@ def _validation(module: MixModule, data: ShardDataset, batch_size: int) -> Calla
         return None
     crop = data.crop_frames / data.sample_rate if data.crop_frames else None
     valid = ShardDataset(data.dataset.path, "valid", crop, ROLES, TARGET, data.seed, epoch_items=min(VALIDATION_ITEMS, entry["examples"]))
+    loader = CropLoader(valid, batch_size, num_workers=0, sampler=CropSampler(valid, shuffle=False), drop_last=False)
 
     def validate() -> float:
         total = 0.0
         with torch.no_grad():
-            for batch in _loader(valid, batch_size, 0):
+            for batch in loader:
                 batch = module.transfer_batch_to_device(batch, module.device, 0)
                 total += len(batch["key"]) * float(module.validation_step(batch, 0)["loss"])
         return total / len(valid)
 
     return validate
-
-
-def _loader(data: ShardDataset, batch_size: int, workers: int, sampler: CropSampler | None = None) -> DataLoader[Any]:
-    # A generator of its own: without one the loader draws from torch's global state.
-    return DataLoader(data, batch_size, sampler=sampler, num_workers=workers, generator=torch.Generator())
 
 
 @contextmanager
