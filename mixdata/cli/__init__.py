@@ -13,7 +13,7 @@ from typing import Any
 import typer
 import typer.core
 
-from mixdata.cli import build, corpora, effects, info, listen, normalize, recipes, stats, targets, train, verify
+from mixdata.cli import build, corpora, effects, info, interchange, listen, normalize, recipes, stats, targets, train, verify
 from mixdata.cli.recipes import recipes_validate
 from mixdata.errors import MixdataError
 
@@ -61,6 +61,8 @@ app.command()(info.info)
 app.command()(listen.listen)
 app.command()(train.train)
 app.command()(normalize.normalize)
+app.command()(interchange.export)
+app.command("import")(interchange.import_)
 app.add_typer(recipes.recipes_app, name="recipes")
 app.add_typer(corpora.corpora_app, name="corpora")
 app.add_typer(effects.effects_app, name="effects")
