@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format wheel clean
+.PHONY: help install demo test bench lint format wheel clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -25,6 +25,11 @@ demo: install  ## Build the demo dataset anew with the embedded defaults and pri
 test: install  ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+bench: install  ## Measure loading beside other containers and write the tables into docs/benchmarks.md
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/pip install --quiet --no-deps --requirement benchmarks/peers.txt
+	$(BIN)/python -m benchmarks.loading --folder bench --json bench/results.json --write docs/benchmarks.md
+
 lint: install  ## Check style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
@@ -35,4 +40,4 @@ wheel: install  ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean:  ## Remove what was made here
-	rm -rf .venv build dist demo-dataset runs .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .venv build dist bench demo-dataset runs .pytest_cache .hypothesis .mypy_cache .ruff_cache
