@@ -74,7 +74,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arrays_of(data: ShardDataset) -> dict[str, np.ndarray]:
-    parts = {"key": data.blocks.key, "shard": data.blocks.shard, "blocks": data.blocks, "picks": data._picks, "data": data}
+    parts = {"key": data.blocks.key, "shard": data.blocks.shard, "blocks": data.blocks, "picks": data._picks, "reader": data._reader}
     found = {(part, name): value for part, holder in parts.items() for name, value in vars(holder).items()}
     return {f"{part}.{name}": value for (part, name), value in found.items() if isinstance(value, np.ndarray)}
 
@@ -86,7 +86,10 @@ def test_blocks_are_those_of_the_table(large: Path) -> None:
         expected = {name: table[name].to_pylist()[rows] for name in ("key", "shard", "start", "frames", "activity_bass", "activity_vocals")}
         assert list(data.blocks.key) == expected["key"] and list(data.blocks.shard) == expected["shard"]
         assert data.blocks.start.tolist() == expected["start"] and data.blocks.frames.tolist() == expected["frames"]
-        assert data._activity[:, 0].tolist() == expected["activity_bass"] and data._activity[:, 1].tolist() == expected["activity_vocals"]
+        assert (
+            data._reader.activity[:, 0].tolist() == expected["activity_bass"]
+            and data._reader.activity[:, 1].tolist() == expected["activity_vocals"]
+        )
         first = np.arange(len(data)) // BLOCKS * BLOCKS
         assert np.array_equal(data.blocks.first, first) and np.array_equal(data.blocks.last, np.minimum(first + BLOCKS, len(data)))
 
@@ -119,7 +122,7 @@ def test_opening_takes_little_memory_and_no_object_for_each_row(small: Path, lar
 
 
 def test_only_stems_that_are_read_are_kept(large: Path) -> None:
-    assert arrays_of(ShardDataset(large, stems=["bass"]))["data._activity"].shape == (ROWS - 1000, 1)
+    assert arrays_of(ShardDataset(large, stems=["bass"]))["reader.activity"].shape == (ROWS - 1000, 1)
 
 
 def test_a_small_split_keeps_nothing_of_the_others(large: Path) -> None:

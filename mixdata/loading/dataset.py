@@ -16,6 +16,7 @@ from mixdata.loading.choice import choose_stems, known
 from mixdata.loading.compact import Shared
 from mixdata.loading.crops import Crop, place_crop, pre_rolled, song_of
 from mixdata.loading.order import Picks, crop_draw
+from mixdata.loading.reading import Reader
 from mixdata.loading.table import open_rows
 from mixdata.rng import unit_draw
 from mixdata.shards.reader import open_dataset
@@ -114,7 +115,8 @@ class ShardDataset(Shared, TorchDataset[Item]):
         self.split = split
         self._verify, self._skip = VERIFY[verify], damaged == "skip"
         rows = open_rows(self.dataset, split, self.first_stems, where=where, weights=weights, require=missing == "require")
-        self.blocks, self._activity = rows.blocks, rows.activity
+        self.blocks = rows.blocks
+        self._reader = Reader(self.dataset, rows.blocks, rows.activity, self.roles, records)
         self._picks = Picks(self.seed, len(rows.blocks), rows.chosen, epoch_items, rows.weights)
         self._asked = rows.asked
         if remix is not None and self._adapt.resamples:
@@ -211,7 +213,7 @@ class ShardDataset(Shared, TorchDataset[Item]):
         if stretch is None:
             return about
         if self._effects is None:
-            about |= self._about(crop)  # in place of what is said of all that was read
+            about |= self._reader.about(crop)  # in place of what is said of all that was read
         return about | {"start": stretch.start, "valid_frames": stretch.frames}
 
     def _fill(self, index: int, attempt: int, crop: Crop, audio: Mapping[str, np.ndarray]) -> Item:
@@ -224,60 +226,20 @@ class ShardDataset(Shared, TorchDataset[Item]):
         if self._effects is not None:
             return self._paired(index, crop, parts, audio, verify)
         if parts is None:
-            members = self._read(crop, list(audio.values()), verify)
+            members = self._reader.read(crop, list(audio.values()), verify)
         else:
-            self._remix.fill(parts, audio, lambda place, names, stems: self._read(place, stems, verify, names))
-        return self._about(crop, members) | self._about_remix(parts)
-
-    def _read(self, crop: Crop, audio: Sequence[np.ndarray], verify: bool, names: Sequence[str] | None = None) -> np.ndarray:
-        """Read a crop's stems of all roles, or its members `role.stem` of `names`, into arrays as `Shard.read_into` takes them.
-
-        What lies behind the crop is set to zero. Returns the rows `(parts, members)` of the shard's table.
-        """
-        shard = self.dataset.shard(self.blocks.shard[crop.block])
-        members = shard.table_of([self.blocks.key[part[0]] for part in crop.parts], self._names if names is None else tuple(names))
-        shard.read_into(members, np.array([part[1:] for part in crop.parts], np.int64), audio, check=verify)
-        return members
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return tuple(f"{role}.{stem}" for role, stems in self.roles.items() for stem in stems)
-
-    def _about(self, crop: Crop, members: np.ndarray | None = None) -> Item:
-        """Return everything that is told of a crop, of which `members` were read."""
-        shard = self.dataset.shard(self.blocks.shard[crop.block])
-        if members is None:
-            members = shard.table_of([self.blocks.key[part[0]] for part in crop.parts], self._names)
-        count = len(self.first_stems)
-        exists = np.ones(count, bool) if shard.complete else shard.active[members[:, :count]].any(axis=0)
-        about = {"mask": exists, "activity": self._sounding(crop), "valid_frames": crop.frames}
-        about |= {"key": self.blocks.key[crop.block], "start": crop.start}
-        if self.records:
-            about["record"] = shard.record(self.blocks.key[crop.block])
-        return about
+            self._remix.fill(parts, audio, lambda place, names, stems: self._reader.read(place, stems, verify, names))
+        return self._reader.about(crop, members) | self._about_remix(parts)
 
     def _about_remix(self, parts: Mapping[str, Any] | None) -> Item:
         """Return what is told of an item remixed of these parts (None: it is not) in place of what is told of its crop."""
         if self._remix is None:
             return {}
-        about: Item = {} if parts is None else self._remix.about(parts, next(iter(self.roles)), self._exists, self._sounding)
+        about: Item = {} if parts is None else self._remix.about(parts, next(iter(self.roles)), self._reader.exists, self._reader.sounding)
         if self.records:
             drawn = {stem: part.record(self.blocks.key[part.crop.block]) for stem, part in (parts or {}).items()}
             about["remix"] = json.dumps(drawn)
         return about
-
-    def _exists(self, crop: Crop, name: str) -> bool:
-        """Return whether this member, `role.stem`, exists anywhere in the crop."""
-        shard = self.dataset.shard(self.blocks.shard[crop.block])
-        return bool(shard.active[shard.table_of([self.blocks.key[part[0]] for part in crop.parts], (name,))].any())
-
-    def _sounding(self, crop: Crop) -> np.ndarray:
-        """Return the share of the crop in which each stem of the first role sounds."""
-        # Part by part: a crop has two or three, for which one product of matrices costs twice as much.
-        first, *others = [self._activity[part[0]] * np.float32(part[2] / crop.frames) for part in crop.parts]
-        for share in others:
-            first += share
-        return first
 
     def _on_the_fly(self, words: str | Path | Mapping[str, Any]) -> Any:
         from mixdata.loading.on_the_fly import OnTheFly  # effects compile code, which a loader without them need not load
@@ -301,7 +263,7 @@ class ShardDataset(Shared, TorchDataset[Item]):
             extended, pre_roll = pre_rolled(self.blocks, place, self._effects.pre_roll)
             here = [stem for stem in stems if crops[stem] == place]
             samples = np.empty((len(here), self.dataset.channels, pre_roll + frames), np.float32)
-            self._read(extended, list(samples), verify, [f"dry.{stem}" for stem in here])
+            self._reader.read(extended, list(samples), verify, [f"dry.{stem}" for stem in here])
             source = self._sources.get(song_of(self.blocks.key[place.block]), "unknown")
             dry |= {stem: Dry(each, pre_roll, source) for stem, each in zip(here, samples, strict=True)}
         for stem, part in (parts or {}).items():
@@ -311,7 +273,7 @@ class ShardDataset(Shared, TorchDataset[Item]):
             for row, each in enumerate(made.values()):
                 audio[role][row, :, :frames] = each
             audio[role][..., frames:] = 0
-        about = self._about(crop) | self._about_remix(parts)
+        about = self._reader.about(crop) | self._about_remix(parts)
         sounding = dict(zip(stems, about["activity"].tolist(), strict=True))
         about["mask"] = np.array([stem in records or (stem not in sounding and bool(records)) for stem in roles["input"]])
         about["activity"] = np.array([sounding.get(stem, 1.0) for stem in roles["input"]], np.float32) * about["mask"]
