@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mixdata.cli.options import DatasetPath, Json, Quiet
+from mixdata.cli.options import Json, Quiet
+
+MOST_LINES = 10  # of a list in a summary; --json has all
 
 
 def export(
-    dataset: DatasetPath,
+    dataset: Annotated[str, typer.Argument(help="Folder or URL of a finished dataset.", metavar="DATASET")],
     to: Annotated[str, typer.Option("--to", help="webdataset, hf, musdb or folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="New or empty folder.")],
     role: Annotated[str | None, typer.Option(help="Export just this role [default: all; musdb: the one with its stems].")] = None,
@@ -38,7 +40,7 @@ def export(
         print(json.dumps({"path": str(out), **facts}, indent=1, ensure_ascii=False))
         return
     splits = ", ".join(f"{name} {counts['examples']}" for name, counts in facts["splits"].items())
-    print(f"{out}: exported to {to}: {sum(counts['examples'] for counts in facts['splits'].values())} examples ({splits})")
+    print(f"{out}: {_made(to, facts)} of {sum(counts['examples'] for counts in facts['splits'].values())} examples ({splits})")
     print(f"licence: {', '.join(facts['licences'])} (LICENCE.md)")
 
 
@@ -76,7 +78,22 @@ def import_(
     print(f"{out}: {len(dataset)} examples ({', '.join(f'{name} {count}' for name, count in counts.items())}), {dataset.codec}")
     for role_name, stems in dataset.roles.items():
         print(f"{role_name:9} {', '.join(stems)}")
-    for member, count in about["missing"].items():
-        print(f"missing   {member} in {count} examples (masked)")
-    for suffix, count in about["ignored"].items():
-        print(f"ignored   {count} x .{suffix}")
+    _print_some([f"missing   {member} in {count} examples (masked)" for member, count in about["missing"].items()])
+    _print_some([f"ignored   {count} x .{suffix}" for suffix, count in about["ignored"].items()])
+
+
+def _made(to: str, facts: dict[str, Any]) -> str:
+    if to == "webdataset":
+        return f"{facts['samples']} samples ({facts['codec']}) in {facts['shards']} tars"
+    if to == "hf":
+        return f"{facts['files']} parquet files ({facts['codec']})"
+    if to == "musdb":
+        return f"{facts['tracks']} tracks ({facts['validation_tracks']} for validation)"
+    return f"{facts['folders']} folders of WAV files"
+
+
+def _print_some(lines: list[str]) -> None:
+    for line in lines[:MOST_LINES]:
+        print(line)
+    if len(lines) > MOST_LINES:
+        print(f"          and {len(lines) - MOST_LINES} more (--json lists them)")

@@ -33,4 +33,4 @@ def encode_audio(source: Source, audio: np.ndarray, suffix: str) -> bytes:
             return wav_bytes(audio, source.dataset.sample_rate, "FLOAT" if source.bits is None else f"PCM_{source.bits}")
         return encode(audio, source.dataset.sample_rate, codec_name(source, suffix))
     except RuntimeError as error:  # libsndfile's: FLAC holds 8 channels and 655 kHz at most
-        raise UsageError(f"{source.dataset.path}: cannot be written as {suffix} ({error}); use another codec") from error
+        raise UsageError(f"{source.dataset.where}: cannot be written as {suffix} ({error}); use another codec") from error

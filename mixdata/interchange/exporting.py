@@ -1,14 +1,16 @@
 """Exporting: one function for all targets, and what they share."""
 
 import csv
+import fcntl
 import io
 import json
 import os
+import re
 import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,11 +55,12 @@ def export(
     crop: float | None = None,
     quiet: bool = True,
 ) -> Path:
-    """Write a dataset as another tool wants it (`to` is one of `TARGETS`) into a new or empty folder. Returns the folder.
+    """Write a dataset (opened, its folder or its URL) as another tool wants it, into a new or empty folder. Returns the folder.
 
-    `role` and `split` export just that one. `codec` is the members' (see `CODECS`), `crop` the length in seconds of pre-cut crops
-    (webdataset). Every member is compared with its checksum. The folder appears when it is whole; equal datasets give equal bytes. It
-    holds `LICENCE.md` and `export.json`, the summary. Raises `UsageError` for what cannot be exported so, `MixdataError` for damage.
+    `to` is one of `TARGETS`, `role` and `split` export just that one, `codec` is the members' (see `CODECS`), `crop` the length in
+    seconds of pre-cut crops (webdataset). Every member is compared with its checksum. The folder appears when it is whole; equal datasets
+    give equal bytes. It holds `LICENCE.md` and `export.json`, the summary. Raises `UsageError` for what cannot be exported so,
+    `MixdataError` for damage.
     """
     if to not in TARGETS:
         close = nearest(to, TARGETS)
@@ -66,7 +69,8 @@ def export(
     chosen = _codec(to, codec, source)
     frames = _crop_frames(to, crop, source)
     folder = Path(os.path.abspath(out))
-    if folder.resolve().is_relative_to(Path(source.dataset.path).resolve()):
+    inside = source.dataset.storage.local("")
+    if inside is not None and folder.resolve().is_relative_to(inside.resolve()):
         raise UsageError(f"{out}: lies inside the dataset; export to a folder of its own")
     with fresh_folder(folder) as temporary:
         with Progress(f"exporting to {to}", total=source.seconds, quiet=quiet) as progress:
@@ -99,7 +103,7 @@ def _codec(to: str, codec: str | None, source: Source) -> str:
     if codec not in known:
         raise UsageError(f"{to} takes no codec {codec!r}: use one of {', '.join(known)}")
     if codec == "flac" and source.bits is None:
-        raise UsageError(f"{source.dataset.path}: holds floats ({source.dataset.codec}), which FLAC cannot: use another codec")
+        raise UsageError(f"{source.dataset.where}: holds floats ({source.dataset.codec}), which FLAC cannot: use another codec")
     return codec
 
 
@@ -120,9 +124,14 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder}: exists and is not an empty folder; choose a new one")
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
         temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+        lock = -1
         try:
             temporary.mkdir()
+            lock = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+            with suppress(OSError):  # a file system without locks: then nobody sweeps there either
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield temporary
             for place, _, _ in os.walk(temporary):
                 sync_folder(Path(place))
@@ -130,6 +139,21 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
             sync_folder(folder.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            if lock >= 0:
+                os.close(lock)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left of this folder. Their locks went with them; a temporary folder in use is locked."""
+    name = re.compile(re.escape(f".{folder.name}.") + r"[0-9a-f]{8}\.tmp")
+    for leftover in [path for path in folder.parent.iterdir() if name.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]:
+        with suppress(OSError):
+            descriptor = os.open(leftover, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(leftover, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def table_row(source: Source, piece: Piece, path: str) -> dict[str, Any]:

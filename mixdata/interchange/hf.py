@@ -60,7 +60,7 @@ def _columns(source: Source) -> dict[str, tuple[str, str]]:
     for role, stem in source.members:
         name = f"{role}_{stem}"
         if name in taken:
-            raise UsageError(f"{source.dataset.path}: two columns would be called {name}; export one role with role=")
+            raise UsageError(f"{source.dataset.where}: two columns would be called {name}; export one role with role=")
         taken.add(name)
         columns[name] = (role, stem)
     return columns

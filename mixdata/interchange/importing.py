@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixdata.audio import HIGHEST_RATE, LOWEST_RATE
 from mixdata.errors import MixdataError, UsageError
 from mixdata.interchange.exporting import fresh_folder
 from mixdata.interchange.index import Shard, write_tables
@@ -83,8 +84,8 @@ def _check(tars: Sequence[str | Path], split: str | None, role: str, sample_rate
         raise UsageError(f"a split is named in [a-z], at most 20 letters, got {split!r}")
     if not NAME.fullmatch(role):
         raise UsageError(f"a role is named in [a-z0-9_-], at most 30 characters, got {role!r}")
-    if sample_rate is not None and sample_rate < 1:
-        raise UsageError(f"the sample rate must be positive, got {sample_rate}")
+    if sample_rate is not None and not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise UsageError(f"the sample rate must be {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {sample_rate}")
     if link not in LINKS:
         raise UsageError(f"unknown link {link!r}: use one of {', '.join(LINKS)}")
     return paths
@@ -119,6 +120,12 @@ def _link(shard: Shard, folder: Path, link: str, final: Path) -> None:
     if link == "symlink":
         to.symlink_to(os.path.relpath(shard.tar.resolve(), (final / "shards").resolve()))
     elif link == "hardlink":
-        os.link(shard.tar.resolve(), to)
+        try:
+            os.link(shard.tar.resolve(), to)
+        except OSError as error:
+            raise MixdataError(f"{shard.tar}: cannot be hard-linked into {final} ({error.strerror}); use symlink or copy") from error
     else:
-        shutil.copyfile(shard.tar, to)
+        with open(shard.tar, "rb") as tar, open(to, "xb") as copy:
+            shutil.copyfileobj(tar, copy, 2**20)
+            copy.flush()
+            os.fsync(copy.fileno())

@@ -17,6 +17,7 @@ from mixdata.report.card import croissant
 from mixdata.shards.format import EXAMPLE_FIELDS, FORMAT_VERSION, MEMBER_SCHEMA
 from mixdata.shards.index import FILES, checksum
 from mixdata.shards.writer import publish_table
+from mixdata.text import cleaned, readable
 
 EXAMPLE_SCHEMA = pa.schema([*EXAMPLE_FIELDS, ("source_key", pa.string())])
 PLAN_SCHEMA = pa.schema(
@@ -77,12 +78,12 @@ def write_tables(folder: Path, shards: list[Shard], layout: Layout, name: str, r
     publish_table(folder / "songs.parquet", song_table([row for shard in shards for row in _song_rows(layout, shard, licence)]))
     publish_table(folder / "plan.parquet", pa.Table.from_pylist([row for shard in shards for row in _plan_rows(shard)], schema=PLAN_SCHEMA))
     write_synced(folder / "recipe.yaml", b"name: imported\nsteps: []\n")
-    meta = _meta(folder, shards, layout, name)
+    meta = _meta(folder, shards, layout, name, role, licence)
     meta["licence"] = sorted(set(examples["licence"].to_pylist()))
     meta["imported"] = {
         "role": role,
         "licence": licence,
-        "tars": {shard.name: shard.tar.name for shard in shards},
+        "tars": {shard.name: readable(shard.tar.name) for shard in shards},
         "ignored": _counted(suffix for shard in shards for suffix in shard.ignored.elements()),
         "missing": _counted(".".join(place) for shard in shards for sample in shard.samples for place in _missing(layout, sample)),
     }
@@ -119,8 +120,8 @@ def _song_rows(layout: Layout, shard: Shard, licence: str) -> Iterator[dict[str,
     for sample in shard.samples:
         yield {
             "song": sample.song,
-            "title": sample.key,
-            "file": shard.tar.name,
+            "title": cleaned(sample.key),
+            "file": readable(shard.tar.name),
             "corpus": "imported",
             "split": shard.split,
             "licence": sample.licence or licence,
@@ -139,7 +140,7 @@ def _plan_rows(shard: Shard) -> Iterator[dict[str, Any]]:
         yield {**row, "sha256": sample.sha256, "frames": sample.frames}
 
 
-def _meta(folder: Path, shards: list[Shard], layout: Layout, name: str) -> dict[str, Any]:
+def _meta(folder: Path, shards: list[Shard], layout: Layout, name: str, role: str, licence: str) -> dict[str, Any]:
     splits: dict[str, Any] = {}
     for split in dict.fromkeys(shard.split for shard in shards):
         of = [shard for shard in shards if shard.split == split]
@@ -150,7 +151,7 @@ def _meta(folder: Path, shards: list[Shard], layout: Layout, name: str) -> dict[
         "format": "mixdata",
         "format_version": FORMAT_VERSION,
         "name": name,
-        "identity": hashlib.sha256("\n".join(shard.sha256 for shard in shards).encode()).hexdigest(),
+        "identity": _identity(shards, layout, role, licence),
         "recipe": "imported",
         "steps": [],
         "title": name,
@@ -163,6 +164,12 @@ def _meta(folder: Path, shards: list[Shard], layout: Layout, name: str) -> dict[
         "sums": [],
         "splits": splits,
     }
+
+
+def _identity(shards: list[Shard], layout: Layout, role: str, licence: str) -> str:
+    """Return what tells this dataset from any other: the tars, and how they were taken."""
+    lines = [role, licence, str(layout.sample_rate), *(f"{shard.name} {shard.sha256}" for shard in shards)]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def _shard(folder: Path, shard: Shard) -> dict[str, Any]:

@@ -56,9 +56,9 @@ def _role(source: Source) -> str:
     fitting = [role for role, stems in source.roles.items() if set(stems) == set(STEMS)]
     if not fitting:
         found = "; ".join(f"{role}: {', '.join(stems)}" for role, stems in source.roles.items())
-        raise UsageError(f"{source.dataset.path}: musdb has the stems {', '.join(STEMS)}; this has {found}. Export to a folder instead")
+        raise UsageError(f"{source.dataset.where}: musdb has the stems {', '.join(STEMS)}; this has {found}. Export to a folder instead")
     if len(fitting) > 1:
-        raise UsageError(f"{source.dataset.path}: choose with role= which to export to musdb: {', '.join(fitting)}")
+        raise UsageError(f"{source.dataset.where}: choose with role= which to export to musdb: {', '.join(fitting)}")
     return fitting[0]
 
 

@@ -10,15 +10,18 @@ from typing import Any, BinaryIO
 
 import google_crc32c
 
-from mixdata.errors import MixdataError
+from mixdata.audio import HIGHEST_RATE, LOWEST_RATE
+from mixdata.errors import MixdataError, UsageError
 from mixdata.interchange.headers import AUDIO, UNREAD, AudioFacts, audio_facts
+from mixdata.interchange.source import licence_of
 from mixdata.interchange.tars import Sample, samples
 from mixdata.shards.format import NAME
 from mixdata.song import slug
-from mixdata.text import shown
+from mixdata.text import readable, shown
 
 LONGEST_KEY = 500  # characters
 LONGEST_RECORD = 2**26  # bytes
+MOST_STEMS = 1000  # of all roles; every sample has a row for each in the index
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,15 @@ class Layout:
                         "import them apart, or convert them"
                     )
         if first.facts.sample_rate is None:
-            raise MixdataError(f"{first.where}: an npy does not tell its sample rate: give it with sample_rate= (--sample-rate)")
+            raise UsageError(f"{first.where}: an npy does not tell its sample rate: give it with sample_rate= (--sample-rate)")
         roles: dict[str, dict[str, None]] = {}
         for role, stem in dict.fromkeys(name for sample in found for name in sample.audio):
             roles.setdefault(role, {})[stem] = None
+        if (count := sum(map(len, roles.values()))) > MOST_STEMS:
+            raise MixdataError(
+                f"{first.where} and the others: {count} different stems are too many ({MOST_STEMS}); "
+                "members are named <key>.<stem>.<ending>, and the key ends at the first dot"
+            )
         return cls({role: tuple(stems) for role, stems in roles.items()}, first.facts.codec, first.facts.channels, first.facts.sample_rate)
 
 
@@ -132,10 +140,12 @@ def _named(path: Path, file: BinaryIO, sample: Sample, role: str, sample_rate: i
     if fact.sample_rate is None:
         known = content.get("sample_rate")
         rate = known if isinstance(known, int) and not isinstance(known, bool) and known > 0 else sample_rate
+        if rate is not None and not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise MixdataError(f"{where}: its sample rate is {rate} Hz, not {LOWEST_RATE} to {HIGHEST_RATE}")
         fact = AudioFacts(fact.codec, fact.channels, fact.frames, rate)
     sha256 = digest.hexdigest()
     song = f"{slug(sample.key, 1000)[-40:].strip('-') or 'song'}-{sha256[:8]}"
-    return Named(where, sample.key, song, sha256, sample.start, sample.end, audio, fact, record, _licence(content))
+    return Named(where, readable(sample.key), song, sha256, sample.start, sample.end, audio, fact, record, licence_of(content))
 
 
 def _role_and_stem(name: str, role: str, where: str) -> tuple[str, str]:
@@ -143,6 +153,8 @@ def _role_and_stem(name: str, role: str, where: str) -> tuple[str, str]:
     place = (given if dot else role, stem or "mixture")
     if not all(NAME.fullmatch(part) for part in place):
         raise MixdataError(f"{where}: is not named <key>.<stem>.<ending> or <key>.<role>.<stem>.<ending> with names in [a-z0-9_-]")
+    if dot and given.isdecimal():
+        raise MixdataError(f"{where}: would be of the role {given!r}: the key ends at the first dot. Write keys without dots")
     return place
 
 
@@ -154,12 +166,3 @@ def _json(data: bytes, where: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise MixdataError(f"{where}: is no JSON object")
     return content
-
-
-def _licence(content: dict[str, Any]) -> str | None:
-    song = content.get("song")
-    for place in (content, song if isinstance(song, dict) else {}):
-        for name in ("licence", "license"):
-            if isinstance(place.get(name), str) and place[name]:
-                return str(place[name])
-    return None

@@ -7,12 +7,15 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
+import google_crc32c
 import numpy as np
 
 from mixdata.errors import MixdataError, UsageError
 from mixdata.shards.format import decode
+from mixdata.shards.members import RECORD
 from mixdata.shards.reader import Dataset
-from mixdata.text import nearest
+from mixdata.shards.spans import fetch
+from mixdata.text import cleaned, nearest
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,12 @@ class Source:
 
     def __init__(self, dataset: Dataset, role: str | None, split: str | None):
         self.dataset = dataset
-        self._shard = ""
-        self._table: dict[tuple[str, ...], tuple[bool, int]] = {}
+        self._held: tuple[str, dict[str, np.ndarray]] = ("", {})
         for what, name, known in (("role", role, dataset.roles), ("split", split, dataset.splits)):
             if name is not None and name not in known:
                 close = nearest(name, known)
                 hint = f" (did you mean {close!r}?)" if close else ""
-                raise UsageError(f"{dataset.path}: has no {what} {name!r}{hint}: use one of {', '.join(known)}")
+                raise UsageError(f"{dataset.where}: has no {what} {name!r}{hint}: use one of {', '.join(known)}")
         self.roles = dataset.roles if role is None else {role: dataset.roles[role]}
         self.splits = list(dataset.splits) if split is None else [split]
         self.members = [(role, stem) for role, stems in self.roles.items() for stem in stems]
@@ -67,7 +69,7 @@ class Source:
         columns = [table[name].tolist() for name in Block.__dataclass_fields__]
         blocks = [Block(*row) for row in zip(*columns, strict=True)]
         if not blocks:
-            raise UsageError(f"{self.dataset.path}: holds no example of {', '.join(self.splits)}")
+            raise UsageError(f"{self.dataset.where}: holds no example of {', '.join(self.splits)}")
         return blocks
 
     @property
@@ -97,7 +99,7 @@ class Source:
             place = 0
             for block in joined:
                 if block.start != place or block.scale != joined[0].scale:
-                    raise MixdataError(f"{self.dataset.path}: {block.key} does not join the block before it; run `mixdata verify`")
+                    raise MixdataError(f"{self.dataset.where}: {block.key} does not join the block before it; run `mixdata verify`")
                 place += block.frames
             yield Piece(song, joined)
 
@@ -117,46 +119,60 @@ class Source:
 
     def data(self, block: Block, role: str, stem: str) -> bytes:
         """Return a member's bytes as they are stored, compared with their checksum."""
-        shard, name = self.dataset.shard(block.shard), f"{role}.{stem}"
-        shard.check(shard.rows(block.key, [name]))
-        return shard.member_bytes(block.key, name)
+        return self._stored(block)[f"{role}.{stem}"].tobytes()
 
     def active(self, block: Block, role: str, stem: str) -> bool:
         """Whether the stem exists in this block's song."""
-        return self._member(block, role, stem)[0]
+        shard = self.dataset.shard(block.shard)
+        return bool(shard.active[shard.rows(block.key, [f"{role}.{stem}"])[0]])
 
     def present(self, block: Block, role: str, stem: str) -> bool:
         """Whether the tar holds this member: other people's tars need not hold what does not exist."""
-        return self._member(block, role, stem)[1] > 0
+        return len(self._stored(block)[f"{role}.{stem}"]) > 0
 
     def absent(self, piece: Piece) -> list[str]:
         """Return the members, `role.stem`, that exist in no block of the piece and are silent."""
         return [f"{role}.{stem}" for role, stem in self.members if not any(self.active(block, role, stem) for block in piece.blocks)]
 
     def record(self, block: Block) -> dict[str, Any]:
-        """Return the example's record."""
+        """Return the example's record, with the licence in it where it tells none: records of others need not."""
         try:
-            record = json.loads(self.dataset.shard(block.shard).record(block.key))
+            record = json.loads(self._stored(block)[RECORD].tobytes() or b"{}")
         except (ValueError, RecursionError) as error:
             raise MixdataError(f"{self._where(block)}: the record cannot be read ({error}); run `mixdata verify`") from error
         if not isinstance(record, dict):
             raise MixdataError(f"{self._where(block)}: the record is no JSON object; run `mixdata verify`")
-        return record
+        return record if licence_of(record) is not None else record | {"licence": block.licence}
 
-    def _member(self, block: Block, role: str, stem: str) -> tuple[bool, int]:
-        """Return whether a member is active, and its bytes. The table of one shard is kept, as shards come one after the other."""
-        if self._shard != block.shard:
-            table = self.dataset.members(block.shard)
-            columns = [table[name].to_pylist() for name in ("key", "role", "stem", "active", "byte_size")]
-            self._table = {tuple(place): (active, size) for *place, active, size in zip(*columns, strict=True)}
-            self._shard = block.shard
-        try:
-            return self._table[block.key, role, stem]
-        except KeyError as error:
-            raise MixdataError(f"{self._where(block)}: the index has no {role}.{stem}; run `mixdata verify`") from error
+    def _stored(self, block: Block) -> dict[str, np.ndarray]:
+        """Return the chosen members' bytes and the record's by name, read at once and compared with their checksums.
+
+        Those of one block are kept: from a server, each member by itself would be a request.
+        """
+        if self._held[0] != block.key:
+            shard = self.dataset.shard(block.shard)
+            names = [*(f"{role}.{stem}" for role, stem in self.members), RECORD]
+            rows = shard.rows(block.key, names)
+            spans = [shard.span(row) for row in rows]
+            found = fetch(self.dataset.storage, f"shards/{block.shard}.tar", spans, self.dataset.counts)
+            for row, data in zip(rows, found, strict=True):
+                if google_crc32c.value(data) != shard.crc32c[row]:
+                    raise MixdataError(f"{shard.where(row)}: damaged, its checksum differs; copy or build this shard again")
+            self._held = block.key, dict(zip(names, found, strict=True))
+        return self._held[1]
 
     def _where(self, block: Block) -> str:
-        return f"{self.dataset.path}/shards/{block.shard}.tar: {block.key}"
+        return f"{self.dataset.storage.where(f'shards/{block.shard}.tar')}: {block.key}"
+
+
+def licence_of(record: dict[str, Any]) -> str | None:
+    """Return the licence that a record tells, of its song or of itself; None where it tells none."""
+    song = record.get("song")
+    for place in (record, song if isinstance(song, dict) else {}):
+        for name in ("licence", "license"):
+            if isinstance(place.get(name), str) and (licence := cleaned(place[name])):
+                return licence
+    return None
 
 
 def _groups(text: Any) -> dict[str, str]:

@@ -20,10 +20,10 @@ import numpy as np
 from mixdata.errors import MixdataError
 from mixdata.interchange.encoding import codec_name, encode_audio, member_bytes, suffix_of
 from mixdata.interchange.exporting import Job, table_row, write_table
-from mixdata.interchange.source import Block, Piece
+from mixdata.interchange.source import Block, Piece, Source
 from mixdata.shards.writer import LONGEST_NAME
 
-CHUNK = 2**20
+CHUNK = 2**24  # bytes of a read: from a server, one request
 MEASURED = ("activity", "loudness")
 
 
@@ -47,19 +47,19 @@ def write(job: Job) -> dict[str, Any]:
 def _copy(job: Job, shard: str, path: Path, pieces: list[Piece]) -> None:
     facts = [facts for split in job.source.dataset.splits.values() for facts in split["shards"] if facts["name"] == shard]
     digest = hashlib.sha256()
-    source = job.source.dataset.path / "shards" / f"{shard}.tar"
-    try:
-        file = open(source, "rb")  # noqa: SIM115
-    except OSError as error:
-        raise MixdataError(f"{source}: cannot be read ({error.strerror}); run `mixdata verify`") from error
-    with file, open(path, "xb") as copy:
-        while chunk := file.read(CHUNK):
+    storage, name = job.source.dataset.storage, f"shards/{shard}.tar"
+    size = facts[0].get("bytes", 0) if facts else 0
+    with open(path, "xb") as copy:
+        for start in range(0, size, CHUNK):
+            chunk = storage.ranges(name, [(start, min(start + CHUNK, size))])[0].data
             digest.update(chunk)
             copy.write(chunk)
         copy.flush()
         os.fsync(copy.fileno())
     if not facts or facts[0].get("sha256") != digest.hexdigest():
-        raise MixdataError(f"{source}: was changed since the build (its hash is not the one in dataset.json); run `mixdata verify`")
+        raise MixdataError(
+            f"{storage.where(name)}: was changed since the build (its hash is not the one in dataset.json); run `mixdata verify`"
+        )
     job.tell(sum(piece.frames for piece in pieces) / job.source.dataset.sample_rate)
 
 
@@ -109,28 +109,31 @@ def _crops(job: Job, piece: Piece, length: int) -> Iterator[Sample]:
     source, suffix = job.source, suffix_of(job.source, job.codec)
     origin, valid = piece.blocks[0].start, min(length, piece.frames)
     last = max(piece.frames - length, 0)
-    decoded: dict[tuple[str, str, str], np.ndarray] = {}
+    decoded: dict[str, Decoded] = {}
     for number, offset in enumerate([*range(0, last, length), last]):
         start, end = origin + offset, origin + offset + valid
         touched = [block for block in piece.blocks if block.start < end and block.start + block.frames > start]
         home = next(block for block in touched if block.start + block.frames > start + valid // 2)
-        wanted = [(block, role, stem) for block in touched for role, stem in source.members]
-        decoded = {
-            (place := (block.key, role, stem)): decoded[place] if place in decoded else source.audio(block, role, stem)
-            for block, role, stem in wanted
-        }
+        decoded = {block.key: decoded.get(block.key) or _decoded(source, block) for block in touched}
         key = f"{piece.name}_{number:05d}" if source.dataset.continuous else f"{piece.name}-{number:05d}"
         members = []
         for role, stem in source.members:
             audio = np.zeros((source.dataset.channels, length), np.float32)
             for block in touched:
                 low, high = max(block.start, start), min(block.start + block.frames, end)
-                audio[:, low - start : high - start] = decoded[block.key, role, stem][:, low - block.start : high - block.start]
+                audio[:, low - start : high - start] = decoded[block.key][1][role, stem][:, low - block.start : high - block.start]
             members.append((f"{key}.{role}.{stem}{suffix}", encode_audio(source, audio, suffix)))
         own = {"key": key, "start": start, "frames": length, "valid_frames": valid, "codec": codec_name(source, suffix)}
-        record = {name: value for name, value in source.record(home).items() if name not in MEASURED} | own
+        record = {name: value for name, value in decoded[home.key][0].items() if name not in MEASURED} | own
         members.append((f"{key}.json", _json(record)))
         yield table_row(source, piece, "") | {"start": start, "frames": length}, members
+
+
+Decoded = tuple[dict[str, Any], dict[tuple[str, str], np.ndarray]]  # a block's record, and its audio by role and stem
+
+
+def _decoded(source: Source, block: Block) -> Decoded:
+    return source.record(block), {(role, stem): source.audio(block, role, stem) for role, stem in source.members}
 
 
 def _json(record: dict[str, Any]) -> bytes:

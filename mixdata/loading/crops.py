@@ -1,6 +1,7 @@
 """Where crops lie: pure functions of blocks and draws, without torch and without any audio."""
 
 import re
+from bisect import bisect_right  # on a few places, NumPy's search takes twice as long
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -82,7 +83,7 @@ def place_crop(blocks: Blocks, block: int, frames: int | None, draw: float, insi
         middle = int(blocks.start[block]) - origin + int(draw * int(blocks.frames[block])) if inside else even
         length = min(frames, total)
         start = min(max(middle - frames // 2, 0), total - length)
-        home = first + int(np.searchsorted(blocks.start[first:last], origin + middle, side="right")) - 1
+        home = bisect_right(blocks.start, origin + middle, first, last) - 1
     low = origin + start
     return Crop(home, low, length, _parts(blocks, first, last, low, low + length))
 
@@ -102,10 +103,11 @@ def stretched(blocks: Blocks, crop: Crop, low: int, high: int) -> Crop:
 
 def _parts(blocks: Blocks, first: int, last: int, low: int, high: int) -> tuple[tuple[int, int, int, int], ...]:
     """Return the parts that fill the song's frames [low, high) from the blocks [first, last)."""
-    touched = blocks.start[first:last]
     parts = []
-    for part in range(first + int(np.searchsorted(touched, low, side="right")) - 1, first + int(np.searchsorted(touched, high))):
+    for part in range(bisect_right(blocks.start, low, first, last) - 1, last):
         begin = int(blocks.start[part])
+        if begin >= high:
+            break
         inside = max(low, begin)
         parts.append((part, inside - begin, min(high, begin + int(blocks.frames[part])) - inside, inside - low))
     return tuple(parts)

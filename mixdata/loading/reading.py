@@ -24,22 +24,24 @@ class Reader(Shared):
 
         What lies behind the crop is set to zero. Returns the rows `(parts, members)` of the shard's table.
         """
-        members = self._members(crop, self._names if names is None else tuple(names))
-        self._shard(crop).read_into(members, np.array([part[1:] for part in crop.parts], np.int64), audio, check=verify)
+        shard = self._shard(crop)
+        members = self._members(shard, crop, self._names if names is None else tuple(names))
+        shard.read_into(members, np.array([part[1:] for part in crop.parts], np.int64), audio, check=verify)
         return members
 
     def about(self, crop: Crop, members: np.ndarray | None = None) -> dict[str, Any]:
         """Return everything that is told of a crop, of which `members` were read."""
         shard, key = self._shard(crop), self.blocks.key[crop.block]
         if members is None:
-            members = self._members(crop, self._names)
+            members = self._members(shard, crop, self._names)
         exists = np.ones(self._first, bool) if shard.complete else shard.active[members[:, : self._first]].any(axis=0)
         about = {"mask": exists, "activity": self.sounding(crop), "valid_frames": crop.frames, "key": key, "start": crop.start}
         return about | {"record": shard.record(key)} if self.records else about
 
     def exists(self, crop: Crop, name: str) -> bool:
         """Return whether this member, `role.stem`, exists anywhere in the crop."""
-        return bool(self._shard(crop).active[self._members(crop, (name,))].any())
+        shard = self._shard(crop)
+        return bool(shard.active[self._members(shard, crop, (name,))].any())
 
     def sounding(self, crop: Crop) -> np.ndarray:
         """Return the share of the crop in which each stem of the first role sounds."""
@@ -52,5 +54,5 @@ class Reader(Shared):
     def _shard(self, crop: Crop) -> Shard:
         return self.dataset.shard(self.blocks.shard[crop.block])
 
-    def _members(self, crop: Crop, names: tuple[str, ...]) -> np.ndarray:
-        return self._shard(crop).table_of([self.blocks.key[part[0]] for part in crop.parts], names)
+    def _members(self, shard: Shard, crop: Crop, names: tuple[str, ...]) -> np.ndarray:
+        return shard.table_of([self.blocks.key[part[0]] for part in crop.parts], names)

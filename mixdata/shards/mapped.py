@@ -42,9 +42,10 @@ class Maps:
         Raises `MixdataError` where it is not there.
         """
         found = self._open(path)
-        if found is not None and found.size != found.length:  # it was written anew in place, or cut
-            self._open.cache_clear()
-            found = self._open(path)
+        if found is None or (size := found.size) == found.length:
+            return None if found is None else (found, size)
+        self._open.cache_clear()  # it was written anew in place, or cut
+        found = self._open(path)
         return None if found is None else (found, min(found.size, found.length))
 
 
