@@ -37,6 +37,7 @@ from mixdata.report.normalization import (
 from mixdata.report.stats import dataset_statistics, render_text
 from mixdata.shards.index import example_rows, example_table
 from mixdata.shards.reader import Dataset, open_dataset
+from mixdata.shards.storage import Folder
 from mixdata.shards.writer import publish_table, write_shard
 
 BANDS = len(CENTRES_HZ)
@@ -394,7 +395,7 @@ def test_the_page_shows_every_stem_and_tells_what_is_missing(dataset: Dataset) -
 
 
 def test_without_targets_the_page_says_so(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "path", dataset.path / "shards")
+    monkeypatch.setattr(dataset, "storage", Folder(dataset.path / "shards"))
     monkeypatch.setattr(normalization, "sample_records", lambda *_: {"one": record_of({"vocals": done()})})
     page = normalization_page(dataset)
     assert page is not None and "no target" in page.remarks[0] and "target" not in parsed(page.drawings["vocals"])
