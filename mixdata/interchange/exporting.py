@@ -66,6 +66,10 @@ def export(
         close = nearest(to, TARGETS)
         raise UsageError(f"cannot export to {to!r}{f' (did you mean {close!r}?)' if close else ''}: use one of {', '.join(TARGETS)}")
     source = Source(open_dataset(dataset) if isinstance(dataset, str | Path) else dataset, role, split)
+    if to == "musdb":
+        from mixdata.interchange.musdb import role_of
+
+        source = Source(source.dataset, role_of(source), split)
     chosen = _codec(to, codec, source)
     frames = _crop_frames(to, crop, source)
     folder = Path(os.path.abspath(out))

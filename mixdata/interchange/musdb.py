@@ -26,9 +26,9 @@ LONGEST = 200  # bytes of a folder's name
 
 
 def write(job: Job) -> dict[str, Any]:
-    """Write the tree, metadata.csv and setup.yaml."""
+    """Write the tree, metadata.csv and setup.yaml of the source's one role."""
     source = job.source
-    role = _role(source)
+    (role,) = source.roles
     for name in ("train", "test"):
         (job.out / name).mkdir()
     if strangers := [split for split in source.splits if split not in FOLDERS]:
@@ -52,7 +52,8 @@ def write(job: Job) -> dict[str, Any]:
     return {"tracks": len(rows), "validation_tracks": len(validation), "role": role}
 
 
-def _role(source: Source) -> str:
+def role_of(source: Source) -> str:
+    """Return the role that has musdb's stems. Raises `UsageError` where there is none, or more than one."""
     fitting = [role for role, stems in source.roles.items() if set(stems) == set(STEMS)]
     if not fitting:
         found = "; ".join(f"{role}: {', '.join(stems)}" for role, stems in source.roles.items())
