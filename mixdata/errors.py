@@ -18,6 +18,10 @@ class UsageError(MixdataError):
     exit_code = 2
 
 
+class DamageError(MixdataError):
+    """Part of a dataset is missing or broken: no second try mends it, but the rest can be read."""
+
+
 class RecipeError(UsageError):
     """A recipe that cannot be used. The message lists every mistake with file, line and path."""
 

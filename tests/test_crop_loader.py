@@ -54,6 +54,7 @@ class Numbers:
 
     def __init__(self, items: int = 24, does: dict[int, Callable[[], Any]] | None = None, shape: tuple[int, int, int] = (2, 2, 700)):
         self.items, self.does = items, does or {}
+        self.fingerprint = "numbers"
         self.shapes = {"input": shape, "target": (1, 2, 3)}
 
     def __len__(self) -> int:

@@ -22,6 +22,7 @@ SETTINGS = settings(max_examples=60, deadline=None)
 class Numbers:
     """A dataset whose audio is the item's number."""
 
+    fingerprint = "numbers"
     shapes = {"input": (1, 1, 1)}  # noqa: RUF012
     in_python = False
     seed = 11
@@ -171,7 +172,7 @@ def test_two_processes_share_an_epoch_of_uneven_length_without_hanging(tiny: Tin
     (length, state, first), (_, other, second) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     data = ShardDataset(tiny.path, crop=0.5)
     assert len(data) == 9 and length == 2, "each has batches of 2 and 2 of the 9 items"
-    assert state == other == {"seed": 0, "epoch": 1, "position": 8, "items": 9}
+    assert state == other and state.items() >= {"seed": 0, "epoch": 1, "position": 8, "items": 9}.items()
     for epoch in range(2):
         sampler = CropSampler(data)
         sampler.set_epoch(epoch)

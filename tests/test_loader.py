@@ -407,3 +407,49 @@ def test_an_order_by_shards_needs_blocks_that_come_once(tiny: Tiny) -> None:
         CropSampler(ShardDataset(tiny.path, crop=1.0, epoch_items=5), shuffle="shards")
     with pytest.raises(UsageError, match="'shards'"):
         CropSampler(ShardDataset(tiny.path, crop=1.0), shuffle="songs")
+
+
+def test_numpy_indices_are_indices(tiny: Tiny) -> None:
+    data = ShardDataset(tiny.path, crop=1.0)
+    for kind in (np.int64, np.int32):
+        assert torch.equal(data[kind(3)]["input"], data[3]["input"])
+    subset = torch.utils.data.Subset(data, np.arange(4))
+    assert next(iter(DataLoader(subset, batch_size=4)))["key"] == [data[index]["key"] for index in range(4)]
+
+
+@pytest.mark.parametrize("other", [{"seed": 3}, {"where": "block < 3 OR block >= 3"}, {"missing": "require"}])
+def test_a_state_is_refused_by_a_dataset_that_draws_other_items(tiny: Tiny, other: dict) -> None:
+    state = CropSampler(ShardDataset(tiny.path, crop=1.0)).state_dict()
+    CropSampler(ShardDataset(tiny.path, crop=2.0, records=True)).load_state_dict(state)
+    with pytest.raises(MixdataError, match=r"another dataset, split, seed"):
+        CropSampler(ShardDataset(tiny.path, crop=1.0, **other)).load_state_dict(state)
+    for wrong in ({"position": -5}, {"position": 10**6}, {"epoch": -1}):
+        with pytest.raises(MixdataError, match="cannot be"):
+            CropSampler(ShardDataset(tiny.path, crop=1.0)).load_state_dict(state | wrong)
+
+
+def test_only_damage_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = write_tiny(tmp_path / "set", codec="flac16")
+    data = ShardDataset(tiny.path, crop=1.0, damaged="skip", access="pread")
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise MixdataError("the server does not answer")
+
+    shard = data.dataset.shard("train-000000")
+    monkeypatch.setattr(type(shard), "read_into", unreachable)
+    with pytest.raises(MixdataError, match="does not answer"):
+        data[0]
+
+
+def test_what_a_cut_shard_lacks_is_named(tmp_path: Path) -> None:
+    for codec in ("npy16", "flac16"):
+        tiny = write_tiny(tmp_path / codec, codec=codec)
+        tar = tiny.path / "shards" / "train-000000.tar"
+        tar.write_bytes(tar.read_bytes()[:60_000])
+        for access in ("map", "pread"):
+            with pytest.raises(
+                MixdataError, match=r"train-000000\.tar: ends before byte \d+.*song-\d-[0-9a-f]{8}_\d{5}\.\w+\.\w+ \(bytes \d+ to \d+\)"
+            ):
+                data = ShardDataset(tiny.path, crop=1.0, access=access)
+                for index in range(len(data)):
+                    data[index]

@@ -101,7 +101,7 @@ def test_a_query_sees_its_split_alone_and_rows_in_stored_order(tmp_path: Path, t
         ({"where": "licence > 3"}, r"Cannot compare"),
         ({"where": "true; SELECT 1"}, r"syntax error"),
         ({"where": "start < 0"}, r"where='start < 0' picks none of the 9 blocks of split 'train'"),
-        ({"where": "count(*) > 1"}, r"gives 1 values for 9 blocks"),
+        ({"where": "count(*) > 1"}, r"gives one value for several blocks; it must give one for each: write … OVER"),
         ({"where": "unnest([true, true])"}, r"gives 18 values for 9 blocks"),
         ({"weights": "licence"}, r"weights='licence': .*could not convert"),
         ({"weights": "block - 1"}, r"weights='block - 1' gives -1 for song-1-.*_00000; each block needs a finite number of at least 0"),
@@ -260,3 +260,25 @@ def test_shares_below_one_are_met_over_epochs() -> None:
 def test_weights_far_apart_leave_none_out_for_good() -> None:
     picks = Picks(0, 3, None, 10, np.array([1e-30, 1.0, 1e30]))
     assert picks.ends.tolist() == sorted(set(picks.ends.tolist())) and picks.ends[0] >= 1
+
+
+def test_window_functions_answer_for_the_block_they_speak_of(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "set", {"train": [20100, 30000, 27000]}).path
+    rows = pq.read_table(path / "examples.parquet").to_pandas()
+    data = ShardDataset(path, crop=0.5, where="row_number() OVER (PARTITION BY song ORDER BY start DESC) <= 2")
+    last = rows.sort_values("start", ascending=False).groupby("song").head(2)
+    assert {data.blocks.key[data._picks.block(item)] for item in range(len(data))} == set(last["key"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"where": "columns('activity_.*') > 0.1"}, "gives 4 values for each block"),
+        ({"where": "  "}, "is empty"),
+        ({"weights": ""}, "is empty"),
+    ],
+)
+def test_a_query_gives_one_value(tmp_path: Path, asked: dict, message: str) -> None:
+    path = write_tiny(tmp_path / "set").path
+    with pytest.raises(UsageError, match=message):
+        ShardDataset(path, crop=0.5, **asked)

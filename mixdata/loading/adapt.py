@@ -90,7 +90,7 @@ class Adapt:
 def adapting(dataset: Dataset, sample_rate: int | None, channels: int | None) -> Adapt:
     """Return what turns the dataset's audio into this; None leaves it as it is stored."""
     rate, stored = dataset.sample_rate if sample_rate is None else sample_rate, dataset.channels
-    if rate != dataset.sample_rate and not (isinstance(rate, int) and LOWEST_RATE <= rate <= HIGHEST_RATE):
+    if not (isinstance(rate, int) and (rate == dataset.sample_rate or LOWEST_RATE <= rate <= HIGHEST_RATE)):
         raise UsageError(f"sample_rate must be a whole number of {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {sample_rate}")
     wanted = stored if channels is None else channels
     if channels is not None and (isinstance(channels, bool) or channels not in (1, 2)):

@@ -1,6 +1,8 @@
 """Crops of a dataset as a map-style torch dataset."""
 
+import hashlib
 import json
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from mixdata.errors import MixdataError, UsageError
+from mixdata.errors import DamageError, MixdataError, UsageError
 from mixdata.loading.adapt import adapting
 from mixdata.loading.choice import choose_stems, known
 from mixdata.loading.compact import Shared
@@ -58,8 +60,8 @@ class ShardDataset(Shared, TorchDataset[Item]):
     each stem as JSON text, `{}` where the item is not remixed. With `effects`, dry stems are remixed first.
 
     `verify` compares members with their checksums: "crc" each that is read, "sample" those of one item in a thousand, "off" none.
-    A damaged member is an error that names it; with `damaged="skip"` the item is made of another block, and `skipped` in the item says how
-    many were tried in vain.
+    A damaged or missing member is an error that names it; with `damaged="skip"` the item is made of another block, and `skipped` in the
+    item says how many were tried in vain. A server that does not answer is an error in either case.
 
     `cache_dir` keeps decoded samples on a local disk, at most `cache_bytes`: from the second epoch on, FLAC and remote sets are read as
     fast as `npy16`. `access="pread"` reads where the default maps files into memory: for network file systems, on which a mapped file
@@ -119,6 +121,8 @@ class ShardDataset(Shared, TorchDataset[Item]):
         self._reader = Reader(self.dataset, rows.blocks, rows.activity, self.roles, records)
         self._picks = Picks(self.seed, len(rows.blocks), rows.chosen, epoch_items, rows.weights)
         self._asked = rows.asked
+        order = [self.dataset.meta.get("identity"), split, self.seed, where, weights, missing, epoch_items]
+        self.fingerprint = hashlib.sha256(json.dumps(order).encode()).hexdigest()[:16]  # of what says which items there are
         if remix is not None and self._adapt.resamples:
             raise UsageError("sample_rate: a remix is made of crops at the stored rate; leave it out, or build the dataset at that rate")
         self._remix: Any = None if remix is None else self._remixes(remix)
@@ -170,12 +174,11 @@ class ShardDataset(Shared, TorchDataset[Item]):
 
         `mask` and `activity` are NumPy arrays. Called from several threads at once.
         """
+        index = operator.index(index)
         for attempt in range(MOST_DAMAGED if self._skip else 1):
             try:
                 about = self._adapted(index, attempt, self.place(index, attempt), audio)
-            except UsageError:
-                raise
-            except MixdataError as error:
+            except DamageError as error:
                 if not self._skip:
                     raise
                 damage = error
@@ -185,9 +188,9 @@ class ShardDataset(Shared, TorchDataset[Item]):
 
     def place(self, index: int, attempt: int = 0) -> Crop:
         """Return where this item's crop lies, without reading it. An `attempt` above 0 is what replaces a damaged item."""
+        index = operator.index(index)
         if index < 0:
             raise IndexError(f"index {index} is negative")
-        index = int(index)
         epoch, item = divmod(index, len(self))
         if not attempt:
             return place_crop(self.blocks, self._picks.block(index), self._stored_frames, crop_draw(self.seed, epoch, item), self._asked)

@@ -88,6 +88,8 @@ class CropLoader:
         self._processes: Processes | None = None
         self._runs = 0
 
+    batch_sampler = None  # what Lightning looks for in a loader with a sampler
+
     @property
     def epoch(self) -> int:
         """The epoch that is under way."""
@@ -97,11 +99,11 @@ class CropLoader:
         """Go to the beginning of this epoch; a call for the epoch that is under way changes nothing."""
         self.sampler.set_epoch(epoch)
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """Return the state after the last batch that the user received."""
         return self.sampler.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iteration go on where `state_dict` was taken. Raises `MixdataError` for the state of another dataset."""
         self.sampler.load_state_dict(state)
         self._runs += 1

@@ -28,6 +28,7 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
     "threads": 1,
 }
+ROW = "mixdata_row"
 UNKNOWN = (  # what DuckDB says of a name that there is not
     re.compile(r'Referenced column "(.*?)" not found'),
     re.compile(r'column named "(.*?)"'),
@@ -44,6 +45,9 @@ class Query:
             for name, kind, missing, text in (("where", "BOOLEAN", "FALSE", where), ("weights", "DOUBLE", "'NaN'", weights))
             if text is not None
         ]
+        for name, _, _, text in self._asked:
+            if not text.strip():
+                raise UsageError(f"{name}={text!r}: is empty; leave it out")
         words = "\n".join(text for *_, text in self._asked).lower()
         schema = examples_schema(dataset.storage)
         self._songs = _songs(dataset) if re.search(r'\bsongs"?\s*\.', words) else None
@@ -76,10 +80,14 @@ class Query:
         with duckdb.connect(":memory:", config=SETTINGS) as database:
             try:
                 database.execute("SET lock_configuration = true")
-                database.register("examples", table)
+                row = pa.array(np.arange(len(table)))  # a window function gives rows back in an order of its own
+                database.register("examples", table.append_column(ROW, row))
                 database.execute("SELECT setseed(0)")
-                statement = f"SELECT coalesce(CAST((\n{text}\n) AS {kind}), {missing}) AS answer FROM examples"
-                return np.asarray(database.execute(statement).fetchnumpy()["answer"])
+                statement = f"SELECT {ROW}, coalesce(CAST((\n{text}\n) AS {kind}), {missing}) AS answer FROM examples ORDER BY {ROW}"
+                found = database.execute(statement).fetchnumpy()
+                if len(found) != 2:
+                    raise UsageError(f"{name}={text!r}: gives {len(found) - 1} values for each block; it must give one")
+                return np.asarray(found["answer"])
             except duckdb.Error as error:
                 raise UsageError(f"{name}={text!r}: {self._explained(str(error))}") from None
 
@@ -88,6 +96,8 @@ class Query:
             if found := pattern.search(message):
                 near = difflib.get_close_matches(found[1], names, n=4, cutoff=0.5) or names
                 return f"there is no column {found[1]!r}; there is {', '.join(near)} (text stands in single quotes)"
+        if ROW in message and "GROUP BY" in message:  # it is asked for beside the answer
+            return "gives one value for several blocks; it must give one for each: write … OVER (PARTITION BY …)"
         return " ".join(message.split("\n\nLINE")[0].split())
 
 

@@ -1,14 +1,21 @@
 """Reading crops: their samples, and what is told of them."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from mixdata.loading.compact import Shared
 from mixdata.loading.crops import Blocks, Crop
 from mixdata.shards.reader import Dataset
 from mixdata.shards.shard import Shard
+
+
+def _threads() -> int:
+    """Return how many threads may decode: as many as torch may use, which is one in workers; one where others decode beside this one."""
+    return torch.get_num_threads() if threading.current_thread() is threading.main_thread() else 1
 
 
 class Reader(Shared):
@@ -26,7 +33,7 @@ class Reader(Shared):
         """
         shard = self._shard(crop)
         members = self._members(shard, crop, self._names if names is None else tuple(names))
-        shard.read_into(members, np.array([part[1:] for part in crop.parts], np.int64), audio, check=verify)
+        shard.read_into(members, np.array([part[1:] for part in crop.parts], np.int64), audio, check=verify, threads=_threads())
         return members
 
     def about(self, crop: Crop, members: np.ndarray | None = None) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class CropSampler(Sampler[int]):
         if shuffle not in (True, False, "shards"):
             raise UsageError(f"shuffle is True, False or 'shards', got {shuffle!r}")
         self.items = len(dataset)
+        self.fingerprint = dataset.fingerprint
         self.shuffle = shuffle
         self._shards = dataset.items_per_shard() if shuffle == "shards" else ()
         self.seed = dataset.seed if seed is None else int(seed)
@@ -90,11 +91,11 @@ class CropSampler(Sampler[int]):
         """Note how far a loader has come; an iteration that begins anew does not begin here."""
         self.position, self._walked = position, True
 
-    def state_dict(self) -> dict[str, int]:
-        """Return the whole state: three integers, and the epoch's length by which to recognise the dataset."""
-        return {"seed": self.seed, "epoch": self.epoch, "position": self.position, "items": self.items}
+    def state_dict(self) -> dict[str, Any]:
+        """Return the whole state: three integers, and the epoch's length and a fingerprint by which to recognise the dataset."""
+        return {"seed": self.seed, "epoch": self.epoch, "position": self.position, "items": self.items, "dataset": self.fingerprint}
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken. Raises `MixdataError` for the state of another dataset."""
         if missing := {"seed", "epoch", "position", "items"} - set(state):
             raise MixdataError(f"not the state of a CropSampler or CropLoader: {', '.join(sorted(missing))} missing")
@@ -102,6 +103,13 @@ class CropSampler(Sampler[int]):
             raise MixdataError(
                 f"the saved sampler walked {state['items']} items an epoch, this dataset has {self.items}: it is another dataset"
             )
+        if state.get("dataset", self.fingerprint) != self.fingerprint:
+            raise MixdataError(
+                "the saved state is of another dataset, split, seed, where=, weights=, missing= or epoch_items=, which draw other items: "
+                "give those of the run that saved it, or begin a new one"
+            )
+        if not (state["epoch"] >= 0 and 0 <= state["position"] <= self.items):
+            raise MixdataError(f"the saved state is at item {state['position']} of {self.items} in epoch {state['epoch']}, which cannot be")
         self.seed, self.epoch, self.position, self._walked = state["seed"], state["epoch"], state["position"], False
 
     def _place(self) -> tuple[int, int]:

@@ -4,6 +4,7 @@ A mapped file that becomes shorter kills a process that looks behind its end, so
 fraction of a microsecond.
 """
 
+import errno
 import mmap
 import os
 import resource
@@ -11,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mixdata.errors import MixdataError
+from mixdata.errors import DamageError, MixdataError
 
 MOST = 4096  # files that are kept mapped, where the system's limit of open files allows
 
@@ -41,12 +42,23 @@ class Maps:
 
         Raises `MixdataError` where it is not there.
         """
-        found = self._open(path)
+        found = self._opened(path)
         if found is None or (size := found.size) == found.length:
             return None if found is None else (found, size)
         self._open.cache_clear()  # it was written anew in place, or cut
-        found = self._open(path)
+        found = self._opened(path)
         return None if found is None else (found, min(found.size, found.length))
+
+    def _opened(self, path: str) -> Mapped | None:
+        try:
+            return self._open(path)
+        except TooManyOpen:  # other datasets of this process have theirs: give back our own
+            self._open.cache_clear()
+            return self._open(path)
+
+
+class TooManyOpen(MixdataError):
+    """As many files are open as the system allows this process."""
 
 
 def limit() -> int:
@@ -59,10 +71,14 @@ def _map(path: str) -> Mapped | None:
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise MixdataError(f"{path}: cannot be read ({error.strerror}); run `mixdata verify`") from error
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise TooManyOpen(f"{path}: too many open files; raise the limit (ulimit -n)") from error
+        raise DamageError(f"{path}: cannot be read ({error.strerror}); run `mixdata verify`") from error
     try:
         return Mapped(file)
-    except (OSError, ValueError):  # an empty file, or a file system that maps none
+    except (OSError, ValueError) as error:  # an empty file, or a file system that maps none
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise TooManyOpen(f"{path}: too many open files; raise the limit (ulimit -n)") from error
         return None
     finally:
         os.close(file)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mixdata.errors import MixdataError
+from mixdata.errors import DamageError
 from mixdata.shards.convert import BROKEN, ELSEWHERE, SILENT, STORED
 from mixdata.shards.format import NAME
 from mixdata.shards.storage import Span
@@ -36,7 +36,7 @@ class Members:
         for name in self._names:
             role, _, stem = name.partition(".")
             if name != RECORD and not (NAME.fullmatch(role) and NAME.fullmatch(stem)):
-                raise MixdataError(f"{file}: {name!r} is no name of a role and a stem; run `mixdata verify`")
+                raise DamageError(f"{file}: {name!r} is no name of a role and a stem; run `mixdata verify`")
         for column, fine in (
             ("byte_offset", self.offset >= 0),
             ("byte_size", self.size >= 0),
@@ -44,7 +44,7 @@ class Members:
             ("scale", (self.scale > 0) & (self.scale <= 1)),
         ):
             if not fine.all():
-                raise MixdataError(f"{file}: row {int(np.argmin(fine))} has a {column} that cannot be; run `mixdata verify`")
+                raise DamageError(f"{file}: row {int(np.argmin(fine))} has a {column} that cannot be; run `mixdata verify`")
         self._first: dict[str, int] = {}
         for row, key in enumerate(table["key"].to_pylist()):
             self._first.setdefault(key, row)
@@ -107,18 +107,18 @@ class Members:
         """See that a member holds the frames `[start, start + frames)`."""
         if start < 0 or start + frames > self.frames[member]:
             asked = f"[{start}, {start + frames})"
-            raise MixdataError(f"{self.where(member)}: holds {self.frames[member]} frames, {asked} were asked for")
+            raise DamageError(f"{self.where(member)}: holds {self.frames[member]} frames, {asked} were asked for")
 
     def _known(self, key: str) -> None:
         if key not in self._first:
-            raise MixdataError(f"{self.file}: has no example {key}; run `mixdata verify`")
+            raise DamageError(f"{self.file}: has no example {key}; run `mixdata verify`")
 
     def _find(self, key: str, names: tuple[str, ...]) -> np.ndarray:
         stored = self._code[self._first[key] : self._last[key]].tolist()
         try:
             return np.array([stored.index(self._code_of[name]) for name in names], np.int64)
         except (ValueError, KeyError) as error:
-            raise MixdataError(f"{self.file}: {key} lacks one of {', '.join(names)}; run `mixdata verify`") from error
+            raise DamageError(f"{self.file}: {key} lacks one of {', '.join(names)}; run `mixdata verify`") from error
 
 
 class Layout:

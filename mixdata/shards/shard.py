@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixdata.errors import MixdataError
+from mixdata.errors import DamageError, MixdataError
 from mixdata.shards.cache import Cache, CachedShard
 from mixdata.shards.convert import BROKEN, ELSEWHERE, FINE, OUTSIDE, STORED, convert, fill_planar, spread
 from mixdata.shards.counts import Counts
@@ -22,7 +22,7 @@ from mixdata.shards.format import BITS, FULL, MEMBER_SCHEMA, PLANAR
 from mixdata.shards.mapped import Mapped, Maps
 from mixdata.shards.members import FAR, RECORD, Members, stored_layout
 from mixdata.shards.spans import fetch, merged
-from mixdata.shards.storage import Folder, Storage, parquet
+from mixdata.shards.storage import Folder, Span, Storage, parquet
 
 NOTHING = np.zeros(0, np.int16)
 NOTHING.flags.writeable = False
@@ -78,7 +78,7 @@ class Shard(Members):
         try:
             return str(self._bytes([member])[0].data, "utf-8") or "{}"  # samples of imported tars need not have one
         except UnicodeDecodeError as error:
-            raise MixdataError(f"{self.where(member)}: is no text ({error}); run `mixdata verify`") from error
+            raise DamageError(f"{self.where(member)}: is no text ({error}); run `mixdata verify`") from error
 
     def member_bytes(self, key: str, name: str) -> bytes:
         """Return the bytes of an example's member `role.stem` as they are stored."""
@@ -176,7 +176,7 @@ class Shard(Members):
     def _cached(self, members: np.ndarray, check: bool) -> CachedShard | None:
         """Return the shard's cache with these members in it, as far as there is room; None where there is no cache."""
         assert self._how.cache is not None
-        if self._sample and self._path is not None:
+        if self._sample and self._path is not None and self._how.maps is not None:
             return None  # a planar file on this machine is as fast as its copy
         cached = self._how.cache.shard(self._shard, self, "<i2" if BITS[self._how.codec] == 16 else "<f4", self._how.channels)
         if cached is None or not (check or (cached.layout.kind[members] == ELSEWHERE).any()):
@@ -211,7 +211,7 @@ class Shard(Members):
         try:
             return decoded(data, BITS[self._how.codec], self._how.channels, start, frames)
         except (RuntimeError, ValueError, MemoryError) as error:  # MemoryError: a table may claim any length
-            raise MixdataError(f"{self.where(member)}: cannot be decoded ({error}); run `mixdata verify`") from error
+            raise DamageError(f"{self.where(member)}: cannot be decoded ({error}); run `mixdata verify`") from error
 
     def _decode(self, wanted: "Sequence[Wanted]", others: Sequence[int], check: bool, threads: int) -> None:
         from mixdata.shards.flac import each
@@ -239,7 +239,7 @@ class Shard(Members):
             for channel, row in enumerate(out):
                 place = begin + width * channel * frames
                 rows.append(((place, place + width * len(row)), self._layout.factor[member], row))
-        found = fetch(self._how.storage, self._tar, [span for span, _, _ in rows], self._how.counts)
+        found = self._fetch([span for span, _, _ in rows], [member for member, _, out in wanted for _ in out])
         for data, (_, factor, row) in zip(found, rows, strict=True):
             stored = data.view(sample)
             stored = stored if stored.flags.aligned else stored.copy()
@@ -253,12 +253,19 @@ class Shard(Members):
         member, (start, frames, _) = int(members.flat[place]), pieces[place // members.shape[1]].tolist()
         self.held(member, start, frames)
         if kind[member] == BROKEN:
-            return MixdataError(f"{self.where(member)}: too small for {self.frames[member]} frames; run `mixdata verify`")
-        return self._short(self.span(member)[1])
+            return DamageError(f"{self.where(member)}: too small for {self.frames[member]} frames; run `mixdata verify`")
+        return self._short([member])
 
     def _bytes(self, members: Sequence[int]) -> list[np.ndarray]:
         """Return each member's bytes. Neighbours come with one read."""
-        return fetch(self._how.storage, self._tar, [self.span(member) for member in members], self._how.counts)
+        return self._fetch([self.span(member) for member in members], members)
+
+    def _fetch(self, spans: Sequence[Span], members: Sequence[int]) -> list[np.ndarray]:
+        try:
+            return fetch(self._how.storage, self._tar, spans, self._how.counts)
+        except DamageError as error:
+            member, last = (self.where(each).removeprefix(f"{self.tar}: ") for each in (members[0], members[-1]))
+            raise DamageError(f"{error} (it was read for {member if member == last else f'{member} to {last}'})") from error
 
     def _views(self, members: Sequence[int]) -> list[np.ndarray]:
         """Return each member's bytes without a copy, where the tar is mapped."""
@@ -268,18 +275,19 @@ class Shard(Members):
         spans = [self.span(member) for member in members]
         runs = merged(spans, self._how.storage.gap)
         if runs and runs[-1][1] > size:
-            raise self._short(runs[-1][1])
+            raise self._short([member for member in members if self.span(member)[1] > size])
         tally = self._how.counts.mine
         tally.reads += len(runs)
         tally.bytes_read += sum(end - start for start, end in runs)
         return [mapped.samples["u1"][start:end] for start, end in spans]
 
-    def _short(self, end: int) -> MixdataError:
-        return MixdataError(f"{self.tar}: ends before byte {end}; copy or build this shard again")
+    def _short(self, members: Sequence[int]) -> DamageError:
+        where = self.where(members[0]).removeprefix(f"{self.tar}: ")
+        return DamageError(f"{self.tar}: ends before byte {self.span(members[0])[1]}, in {where}; copy or build this shard again")
 
     def _compare(self, member: int, data: np.ndarray) -> None:
         if google_crc32c.value(data) != self.crc32c[member]:
-            raise MixdataError(f"{self.where(member)}: damaged, its checksum differs; copy or build this shard again")
+            raise DamageError(f"{self.where(member)}: damaged, its checksum differs; copy or build this shard again")
 
 
 Wanted = tuple[int, int, np.ndarray]  # a member, its first frame to read, and where the samples go
@@ -297,8 +305,8 @@ def read_stored(storage: Storage, name: str, schema: pa.Schema | None = None) ->
         table = pq.read_table(parquet(storage, name), use_threads=False, partitioning=None)
         table.validate(full=True)
     except (OSError, pa.ArrowException) as error:
-        raise MixdataError(f"{where}: cannot be read ({error}); run `mixdata verify`") from error
+        raise DamageError(f"{where}: cannot be read ({error}); run `mixdata verify`") from error
     for field in schema or ():
         if table.column_names.count(field.name) != 1 or table[field.name].type != field.type or table[field.name].null_count:
-            raise MixdataError(f"{where}: has no whole column {field.name} of type {field.type}; run `mixdata verify`")
+            raise DamageError(f"{where}: has no whole column {field.name} of type {field.type}; run `mixdata verify`")
     return table

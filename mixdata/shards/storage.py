@@ -4,6 +4,7 @@ Both give whole small files and byte ranges of large ones. What is read from els
 `MixdataError` with the file's place in it, without the secrets that a URL may carry.
 """
 
+import errno
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 import pyarrow as pa
 
-from mixdata.errors import MixdataError, UsageError
+from mixdata.errors import DamageError, MixdataError, UsageError
 
 TRIES = 4  # of a remote read, each after a longer pause
 PAUSE = 0.2  # seconds before the second try, doubled each time
@@ -69,7 +70,7 @@ class Folder:
             with open(self.path / name, "rb", buffering=0) as file:
                 size = os.fstat(file.fileno()).st_size
                 if size < max((end for _, end in spans), default=0):
-                    raise MixdataError(_short(self.where(name), size, spans))
+                    raise DamageError(_short(self.where(name), size, spans))
                 buffers = []
                 for start, end in spans:
                     buffers.append(np.empty(end - start, np.uint8))
@@ -77,10 +78,12 @@ class Folder:
                     done = 0
                     while done < end - start:
                         if not (count := file.readinto(buffers[-1].data[done:])):
-                            raise MixdataError(_short(self.where(name), start + done, spans))
+                            raise DamageError(_short(self.where(name), start + done, spans))
                         done += count
         except OSError as error:
-            raise MixdataError(f"{self.where(name)}: cannot be read ({error.strerror}); run `mixdata verify`") from error
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise MixdataError(f"{self.where(name)}: too many open files; raise the limit (ulimit -n)") from error
+            raise DamageError(f"{self.where(name)}: cannot be read ({error.strerror}); run `mixdata verify`") from error
         return buffers
 
 
@@ -109,9 +112,12 @@ class Remote:
         return f"{redacted(self.url)}/{name}" if name else redacted(self.url)
 
     def read(self, name: str) -> bytes:
-        if self._last[0] != name:
-            self._last = name, bytes(self._again(name, lambda: self._filesystem().cat_file(self._path(name))))
-        return self._last[1]
+        kept, data = self._last
+        if kept != name:
+            data = bytes(self._again(name, lambda: self._filesystem().cat_file(self._path(name))))
+            if "/" not in name:
+                self._last = name, data
+        return data
 
     def ranges(self, name: str, spans: Sequence[Span]) -> list[np.ndarray]:
         starts, ends = [start for start, _ in spans], [end for _, end in spans]
@@ -121,11 +127,12 @@ class Remote:
                 name, lambda: self._filesystem().cat_ranges([self._path(name)] * len(spans), starts, ends, on_error="raise")
             )
         except FileNotFoundError as error:
-            raise MixdataError(f"{self.where(name)}: is missing") from error
+            raise DamageError(f"{self.where(name)}: is missing") from error
         for data, (start, end) in zip(found, spans, strict=True):
             if len(data) != end - start:
-                got = "more than was asked for: the server knows no range requests" if len(data) > end - start else f"{len(data)} bytes"
-                raise MixdataError(f"{self.where(name)}: bytes {start} to {end} were asked for, {got} came; copy or build this shard again")
+                if len(data) > end - start:
+                    raise MixdataError(f"{self.where(name)}: its server knows no range requests; copy the dataset here")
+                raise DamageError(f"{self.where(name)}: ends before byte {end}; copy or build this shard again")
         return [np.frombuffer(data, np.uint8) for data in found]
 
     def _path(self, name: str) -> str:
@@ -169,7 +176,7 @@ def parquet(storage: Storage, name: str) -> str | pa.BufferReader:
     try:
         return pa.BufferReader(storage.read(name))
     except FileNotFoundError as error:
-        raise MixdataError(f"{storage.where(name)}: is missing; run `mixdata verify`") from error
+        raise DamageError(f"{storage.where(name)}: is missing; run `mixdata verify`") from error
 
 
 def open_storage(path: str | Path, options: Mapping[str, Any] | None = None) -> Storage:
