@@ -255,3 +255,29 @@ def test_torchdata_resumes_in_the_middle_of_an_epoch(tiny: Tiny, workers: int) -
     assert resumed.sampler.epoch == 2
     resumed.sampler.set_epoch(3)
     assert len(starts(resumed)) == 5
+
+
+def test_lightning_validates_tests_and_predicts_with_a_crop_loader(tiny: Tiny, tmp_path: Path) -> None:
+    import lightning.pytorch as pl
+
+    seen: dict[str, list[int]] = {"validation": [], "test": [], "predict": []}
+
+    class Recorder(pl.LightningModule):
+        def validation_step(self, batch: dict, _: int) -> None:
+            seen["validation"] += batch["start"].tolist()
+
+        def test_step(self, batch: dict, _: int) -> None:
+            seen["test"] += batch["start"].tolist()
+
+        def predict_step(self, batch: dict, _: int) -> torch.Tensor:
+            seen["predict"] += batch["start"].tolist()
+            return batch["activity"]
+
+    data = ShardDataset(tiny.path, crop=0.5)
+    loader = CropLoader(data, 2, num_workers=1, shuffle=False, drop_last=False)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    trainer, module = pl.Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet), Recorder()
+    trainer.validate(module, loader, verbose=False)
+    trainer.test(module, loader, verbose=False)
+    trainer.predict(module, loader)
+    assert all(starts == [data[index]["start"] for index in range(len(data))] for starts in seen.values())
