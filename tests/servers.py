@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import s3fs
 
 KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "hidden-words", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -27,12 +28,16 @@ def s3_server() -> Iterator[str]:
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(300):
-            with suppress(OSError):
-                urllib.request.urlopen(endpoint, timeout=1).close()
+        for _ in range(1200):  # its first start compiles some thousand files
+            if server.poll() is not None:
+                raise RuntimeError(f"the S3 server ended with exit code {server.returncode}")
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             time.sleep(0.1)
+        else:
+            raise RuntimeError("the S3 server does not answer")
         os.environ.update(KEYS, AWS_ENDPOINT_URL=endpoint)
+        s3fs.S3FileSystem.clear_instance_cache()  # those of a server before this one
         yield endpoint
     finally:
         os.environ.clear()
