@@ -66,6 +66,15 @@ def test_planar_shards_of_this_machine_are_not_cached(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").rglob("*.pcm"))
 
 
+def test_planar_shards_that_are_not_mapped_are_cached(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "set", codec="npy16").path
+    data = opened(path, tmp_path / "cache", access="pread")
+    first = audio_of(data)
+    before = data.dataset.counts.total()
+    assert before["cache_fills"] > 0 and same(audio_of(data), first) and same(first, audio_of(opened(path, None)))
+    assert data.dataset.counts.total()["bytes_read"] == before["bytes_read"], "the second epoch comes from the cache"
+
+
 def test_the_file_holds_planar_samples_with_their_checksums(flac: Path, tmp_path: Path) -> None:
     data = ShardDataset(flac, crop=None, cache_dir=tmp_path / "cache", verify="off")
     scale = data.dataset.examples["scale"][0]

@@ -1,24 +1,28 @@
 """Reading crops out of shards: whatever is asked, in whatever way, is what whole members hold."""
 
+import errno
 import io
 import os
 import pickle
 import tarfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny_dataset
 from mixdata.errors import MixdataError, UsageError
 from mixdata.rng import stream
-from mixdata.shards import mapped
+from mixdata.shards import flac, mapped
 from mixdata.shards.convert import convert, spread
 from mixdata.shards.format import MEMBER_SCHEMA
 from mixdata.shards.members import Members
@@ -357,3 +361,45 @@ def test_how_to_read_is_checked(sets: dict) -> None:
         open_dataset(sets["npy16"][0], access="ftp")
     with pytest.raises(UsageError, match="cache_bytes must not be negative"):
         open_dataset(sets["npy16"][0], cache_bytes=-1)
+
+
+def test_as_many_threads_decode_as_torch_may_use_but_one_beside_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = ShardDataset(write_tiny(tmp_path / "set", codec="flac16").path, crop=1.5, verify="off")
+    seen: list[str] = []
+    decode = flac.decoded
+
+    def noted(*arguments: Any) -> np.ndarray:
+        seen.append(threading.current_thread().name)
+        return decode(*arguments)
+
+    monkeypatch.setattr(flac, "decoded", noted)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    alone = data[0]["target"]
+    assert set(seen) == {"MainThread"}
+    seen.clear()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert torch.equal(data[0]["target"], alone)
+    assert seen and all(name.startswith("mixdata-decode") for name in seen)
+    seen.clear()
+    with ThreadPoolExecutor(1, "loader") as pool:
+        assert torch.equal(pool.submit(data.__getitem__, 0).result()["target"], alone)
+    assert seen and all(name.startswith("loader") for name in seen)
+
+
+def test_where_no_more_files_can_be_open_its_own_are_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = ShardDataset(write_tiny(tmp_path / "set", {"train": [16000] * 4}, songs_per_shard=1).path, crop=1.0, damaged="skip")
+    expected = [data[index]["input"] for index in range(len(data))]
+    data = pickle.loads(pickle.dumps(data))
+    opening, failing = os.open, [errno.EMFILE]
+
+    def once(path: Any, *arguments: Any, **named: Any) -> int:
+        if str(path).endswith("000003.tar") and failing:
+            raise OSError(failing[-1] if len(failing) > 1 else failing.pop(), "Too many open files", str(path))
+        return opening(path, *arguments, **named)
+
+    monkeypatch.setattr(mapped.os, "open", once)
+    assert all(torch.equal(data[index]["input"], audio) for index, audio in enumerate(expected)) and not failing
+    failing += [errno.EMFILE, errno.EMFILE]
+    data = pickle.loads(pickle.dumps(data))
+    with pytest.raises(MixdataError, match="too many open files; raise the limit"):  # no damage, so nothing to skip
+        [data[index] for index in range(len(data))]
