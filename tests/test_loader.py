@@ -437,7 +437,7 @@ def test_only_damage_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     shard = data.dataset.shard("train-000000")
     monkeypatch.setattr(type(shard), "read_into", unreachable)
-    with pytest.raises(MixdataError, match="^the server does not answer$"):  # not the last of many attempts
+    with pytest.raises(MixdataError, match=r"^the server does not answer$"):  # not the last of many attempts
         data[0]
 
 
