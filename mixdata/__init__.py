@@ -1,6 +1,6 @@
 """mixdata: datasets and data generation for deep-learning automatic mixing.
 
-mixdata.load_corpus("musdb:/data/musdb18hq")      songs of a corpus
+mixdata.load_corpus("musdb18hq:/data/musdb18hq")      songs of a corpus
 mixdata.load_recipe("separated_pseudo")           what to make of them
 mixdata.build("separated_pseudo", out="my-set")   makes it
 mixdata.open_dataset("my-set")                    tables and examples

@@ -164,11 +164,16 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     audio = np.asarray(audio, dtype=np.float32)
     if from_rate == to_rate:
         return audio
-    frames = (2 * audio.shape[-1] * to_rate + from_rate) // (2 * from_rate)
+    frames = resampled_frames(audio.shape[-1], from_rate, to_rate)
     frames_first = np.empty(audio.shape[::-1], np.float32)  # a fresh array: soxr refuses a view of one frame, though it is contiguous
     frames_first[:] = audio.T
     out = soxr.resample(frames_first, from_rate, to_rate, quality="VHQ").T[:, :frames]
     return np.ascontiguousarray(np.pad(out, ((0, 0), (0, frames - out.shape[1]))), dtype=np.float32)
+
+
+def resampled_frames(frames: int, from_rate: int, to_rate: int) -> int:
+    """Return how many frames `resample` makes of these."""
+    return (2 * frames * to_rate + from_rate) // (2 * from_rate)
 
 
 def file_sha256(path: str | Path) -> str:

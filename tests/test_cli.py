@@ -93,7 +93,7 @@ def test_skips_are_told_and_strict_makes_them_exit_code_3(tmp_path):
         (["verify", "nowhere"], 2, "nowhere"),
         (["listen", "nowhere"], 2, "nowhere"),
         (["train", "nowhere"], 2, "nowhere"),
-        (["corpora", "show", "musdc"], 2, "musdb"),
+        (["corpora", "show", "musdc18"], 2, "musdb18"),
         (["recipes", "validate", "bad.yaml"], 2, "bad.yaml:1"),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_under_a_final_name(tmp_path):
 
 def test_recipes_and_corpora_are_listed(tmp_path):
     assert "separated_pseudo" in run("recipes", "list").stdout
-    assert {"folder", "musdb", "synth", "demo"} <= {entry["name"] for entry in json.loads(run("corpora", "list", "--json").stdout)}
+    assert {"folder", "musdb18", "musdb18hq", "synth", "demo"} <= {entry["name"] for entry in json.loads(run("corpora", "list", "--json").stdout)}
     shown = run("recipes", "show", "separated_pseudo").stdout
     (tmp_path / "mine.yaml").write_text(shown)
     assert run("recipes", "validate", "mine.yaml", cwd=tmp_path).returncode == 0

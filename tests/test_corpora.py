@@ -14,7 +14,7 @@ from mixdata import audio
 from mixdata.cli import app
 from mixdata.corpora import corpus_facts, corpus_names, corpus_options, load_corpus
 from mixdata.corpora.base import artist_and_title
-from mixdata.corpora.musdb import catalogue
+from mixdata.corpora._musdb import catalogue
 from mixdata.errors import SongError, UsageError
 from mixdata.resources import resource
 from tests.trees import MUSDB_STREAMS, musdb_hq, musdb_mp4, noise, shared, song_folder, write_mp4, write_wav
@@ -36,7 +36,7 @@ def shape(song) -> tuple:
 
 
 def test_every_corpus_says_what_it_is():
-    assert {"folder", "musdb", "synth", "demo"} <= set(corpus_names())
+    assert {"folder", "musdb18", "musdb18hq", "synth", "demo"} <= set(corpus_names())
     for name in corpus_names():
         facts = corpus_facts(name)
         assert facts.name == name and facts.title and facts.licence
@@ -46,7 +46,7 @@ def test_every_corpus_says_what_it_is():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("musdbb:/x", "did you mean 'musdb'"),
+        ("musdb18h:/x", "did you mean 'musdb18hq'"),
         ("folder", "needs the folder.*one folder per song"),
         ("folder:/no/such/folder", "does not exist.*one folder per song"),
         ("synth:song=3", "did you mean 'songs'"),
@@ -68,7 +68,7 @@ def test_an_option_out_of_range_is_refused(spec):
         list(load_corpus(spec))
 
 
-@pytest.mark.parametrize("name", ["folder", "musdb"])
+@pytest.mark.parametrize("name", ["folder", "musdb18", "musdb18hq"])
 def test_an_empty_root_says_what_was_expected_and_what_is_there(name, tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "pictures").mkdir()
@@ -257,9 +257,9 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("make", [musdb_hq, musdb_mp4])
-def test_musdb_is_listed_with_its_split_licences_and_artists(make, tmp_path):
-    songs = {song.title: song for song in load_corpus("musdb", make(tmp_path, NAMES))}
+@pytest.mark.parametrize(("name", "make"), [("musdb18hq", musdb_hq), ("musdb18", musdb_mp4)])
+def test_musdb_is_listed_with_its_split_licences_and_artists(name, make, tmp_path):
+    songs = {song.title: song for song in load_corpus(name, make(tmp_path, NAMES))}
     assert list(songs) == sorted(NAMES["train"]) + NAMES["test"]
     assert {title: song.split for title, song in songs.items()} == {
         "Actions - One Minute Smile": "valid",
@@ -296,7 +296,7 @@ def test_a_missing_musdb_stem_is_reported_not_dropped(tmp_path):
     musdb_hq(tmp_path, {"train": ["A - B"], "test": []})
     (tmp_path / "train" / "A - B" / "bass.wav").unlink()
     write_mp4(tmp_path / "test" / "C - D.stem.mp4", [noise(0, 0.2)] * 3)
-    for song in load_corpus("musdb", tmp_path):
+    for song in [*load_corpus("musdb18hq", tmp_path), *load_corpus("musdb18", tmp_path)]:
         assert list(song.stems) == list(STEMS)
         missing = {"A - B": {"bass"}, "C - D": {"other", "vocals"}}[song.title]
         for name, track in song.stems.items():
@@ -313,7 +313,7 @@ def test_musdb_is_not_imported_to_read_its_facts(tmp_path):
     import sys
 
     code = (
-        "import sys; from mixdata.corpora import load_corpus; [*load_corpus('demo')]; from mixdata.corpora import musdb; musdb.catalogue();"
+        "import sys; from mixdata.corpora import load_corpus; [*load_corpus('demo')]; from mixdata.corpora import _musdb; _musdb.catalogue();"
     )
     code += "print({'musdb', 'stempeg'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PATH": ""}, check=True)
@@ -321,13 +321,13 @@ def test_musdb_is_not_imported_to_read_its_facts(tmp_path):
 
 
 def test_real_stem_mp4_is_read():
-    (song,) = load_corpus("musdb", shared("stem_mp4", "musdb"))
+    (song,) = load_corpus("musdb18", shared("stem_mp4", "musdb"))
     assert song.licence == "CC-BY-NC-SA-3.0" and song.group == "artist:the easton ellises"
     mixture, _ = song.mixture.read()
     error = mixture - sum(track.read()[0] for track in song.stems.values())
     level = 10 * np.log10((error**2).mean() / (mixture**2).mean())
     assert -60 < level < -10  # AAC: not the exact sum
-    made = {song.split: song for song in load_corpus("musdb", shared("stem_mp4", "made_cc0"))}
+    made = {song.split: song for song in load_corpus("musdb18", shared("stem_mp4", "made_cc0"))}
     assert made["train"].mixture.info() == audio.AudioInfo(44100, 2, 441000, "mp4/aac")
 
 

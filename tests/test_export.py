@@ -216,7 +216,7 @@ def test_musdb_opens_the_tree_with_its_validation_tracks_and_audio(tiny, tmp_pat
 
 
 def test_our_own_musdb_corpus_reads_the_tree(tiny, tmp_path):
-    songs = list(load_corpus("musdb", export(tiny.path, "musdb", tmp_path / "out", role="target")))
+    songs = list(load_corpus("musdb18hq", export(tiny.path, "musdb", tmp_path / "out", role="target")))
     assert [song.title for song in songs] == [f"Some_One - Title_ {place}" for place in range(4)]
     whole = next(iter(tiny.songs["train"].values()))["target"]
     for stem, track in (("mixture", songs[0].mixture), *songs[0].stems.items()):

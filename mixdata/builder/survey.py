@@ -30,7 +30,7 @@ class Place:
     @classmethod
     def of(cls, song: Song, root: Path | None) -> "Place":
         """Look at the song's files now."""
-        paths = dict.fromkeys(str(track.path) for _, track in song.tracks())
+        paths = dict.fromkeys(str(path) for _, track in song.tracks() for path in track.files)
         stats = [(path, os.stat(path)) for path in paths if os.path.isfile(path)]
         return cls(str(root or ""), tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
 
@@ -70,11 +70,16 @@ class PlannedSong:
             "licence": song.licence,
             "wet": song.wet,
             "groups": dict(song.groups),
+            **{name: value for name, value in (("facts", dict(song.facts)), ("errata", list(song.errata))) if value},
         }
 
 
 def survey(recipe: Recipe, corpora: Iterable[Corpus], quiet: bool = False) -> tuple[list[PlannedSong], list[dict[str, Any]]]:
     """Look at every song of the corpora. Returns those that can be used, and rows of songs.parquet for those that cannot."""
+    corpora = list(corpora)
+    for corpus in corpora:
+        if corpus.facts.kind == "responses":
+            raise UsageError(f"corpus {corpus.spec!r} holds impulse responses, not songs: give its folder to the effect convolution")
     songs = [(song, corpus.root) for corpus in corpora for song in corpus]
     if not songs:
         raise UsageError("the corpora hold no songs")
@@ -157,7 +162,11 @@ def song_row(song: Song, place: Place, split: str | None, error: SongError | Non
 
 def _examine(song: Song, recipe: Recipe) -> tuple[int, tuple[str, ...]]:
     """Return the song's frames at the recipe's rate and its fingerprints. Raises `SongError` where it cannot be used."""
-    tracks = [song.mixture] if song.mixture is not None else list(song.stems.values()) or [song.main_track()]
+    if song.unfit:
+        raise SongError("known_bad", f"{song.title}: {song.unfit}")
+    tracks = [song.mixture] if song.mixture is not None else list(song.stems.values()) or [track for _, track in song.tracks()]
+    if not tracks:
+        song.main_track()  # says that there is none
     infos = [track.info() for track in tracks]
     for track, info in zip(tracks, infos, strict=True):
         refuse_channels(track, info.channels)

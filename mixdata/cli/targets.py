@@ -29,7 +29,7 @@ def targets_fit(
 
     Examples:
 
-    `mixdata targets fit -c musdb:/data/musdb18hq -o targets.npz`
+    `mixdata targets fit -c musdb18hq:/data/musdb18hq -o targets.npz`
 
     `mixdata targets fit -r separated_pseudo -c folder:~/music --separator demucs:htdemucs -o targets.npz`
 

@@ -5,42 +5,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mixdata.corpora import synth
-from mixdata.corpora._synthesis import Piece
-from mixdata.corpora.base import CorpusFacts, corpus
+from mixdata.corpora._synthesis import STEMS, Piece
+from mixdata.corpora.base import corpus
 from mixdata.errors import UsageError
 from mixdata.song import Song, Track
 
-FACTS = CorpusFacts(
-    name="demo",
-    title="One real 6 s excerpt (The Easton Ellises, Falcon 69) and six synthetic songs of 20 s",
-    licence="CC-BY-NC-SA-3.0 (the excerpt), CC0-1.0 (the synthetic songs)",
-    stems=("vocals", "drums", "bass", "other"),
-    wet="wet",
-    home="https://github.com/faroit/stempeg",
-    needs_root=False,
-)
 STREAMS = {"mixture": 0, "drums": 1, "bass": 2, "other": 3, "vocals": 4}
 SPLITS = ("train", "train", "train", "train", "valid", "test")
 SEED, SECONDS, SAMPLE_RATE = 69, 20.0, 44100
 
 
-@corpus(FACTS)
+@corpus("demo")
 def songs() -> Iterator[Song]:
     """The excerpt in train, the synthetic songs in all three splits."""
     path = _excerpt()
     tracks = {stem: Track(path, number) for stem, number in STREAMS.items()}
     yield Song(
         "The Easton Ellises - Falcon 69",
-        FACTS.name,
         mixture=tracks["mixture"],
-        stems={stem: tracks[stem] for stem in FACTS.stems},
+        stems={stem: tracks[stem] for stem in STEMS},
         split="train",
         groups={"artist": "The Easton Ellises"},
         licence="CC-BY-NC-SA-3.0",
-        wet=FACTS.wet,
     )
     for index, split in enumerate(SPLITS):
-        yield synth.song(Piece(SEED, index, SECONDS, SAMPLE_RATE, effects=True), split, FACTS.name)
+        yield synth.song(Piece(SEED, index, SECONDS, SAMPLE_RATE, effects=True), split, "demo")
 
 
 def _excerpt() -> Path:

@@ -6,20 +6,10 @@ from itertools import chain, count
 from pathlib import Path
 
 from mixdata import audio
-from mixdata.corpora.base import CorpusFacts, Folder, RefusedTrack, artist_and_title, corpus, track, walk
+from mixdata.corpora.base import Folder, RefusedTrack, artist_and_title, corpus, track, walk
 from mixdata.errors import AudioError
 from mixdata.song import Song, Track, slug
 from mixdata.text import cleaned
-
-FACTS = CorpusFacts(
-    name="folder",
-    title="A folder of mixes, or of one folder per song with its stems",
-    licence="unknown",
-    stems=(),
-    wet="unknown",
-    layout="mixes (wav, flac, aiff, ogg, mp3, m4a) anywhere below it, or one folder per song: "
-    "SONG/{mixture.wav,vocals.wav,drums.wav,…} or SONG/{mixture.wav,stems/*.wav}",
-)
 
 MIXTURES = ("mixture", "mix", "mixture_sum")
 SAME = {"vocal": "vocals", "voice": "vocals", "vox": "vocals", "drum": "drums", "others": "other"}
@@ -27,7 +17,7 @@ KNOWN = {"vocals", "drums", "bass", "other", "guitar", "piano", "keys", "strings
 NOBODY = {"various artists", "various", "va", "unknown artist", "unknown"}
 
 
-@corpus(FACTS)
+@corpus("folder")
 def songs(root: Path) -> Iterator[Song]:
     """Every audio file below becomes a song, or a part of one, whatever is inside it."""
     yield from _songs(root, walk(root))
@@ -42,7 +32,7 @@ def _songs(root: Path, folder: Folder) -> Iterator[Song]:
         for file in folder.files:
             yield _song(root, file, {"mixture": track(root, file)})
     for refused in folder.refused:
-        yield Song(cleaned(refused.path.name), FACTS.name, mixture=refused)
+        yield Song(cleaned(refused.path.name), mixture=refused)
     for sub in folder.folders:  # of the folders with stems, only what lies deeper
         yield from _songs(root, replace(sub, files=()) if sub in parts.values() else sub)
 
@@ -85,7 +75,7 @@ def _song(root: Path, path: Path, tracks: dict[str, Track], raw: dict[str, Track
         groups = {"folder": cleaned(path.parent.name)}
     # A stem's title is the stem's; only a mix that stands alone has the song's.
     title = found.get("title", title) if mixture is not None and path == mixture.path else title
-    return Song(title, FACTS.name, mixture=mixture, stems=tracks, raw=raw or {}, groups=groups, wet=FACTS.wet)
+    return Song(title, mixture=mixture, stems=tracks, raw=raw or {}, groups=groups)
 
 
 def _tags(path: Path) -> dict[str, str]:

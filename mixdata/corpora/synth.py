@@ -12,18 +12,9 @@ import numpy as np
 
 from mixdata.audio import HIGHEST_RATE, LOWEST_RATE, AudioInfo
 from mixdata.corpora._synthesis import STEMS, VERSION, Piece, render
-from mixdata.corpora.base import CorpusFacts, corpus
+from mixdata.corpora.base import corpus
 from mixdata.errors import UsageError
 from mixdata.song import Song, Track
-
-FACTS = CorpusFacts(
-    name="synth",
-    title="Procedural multitracks (drum kit, bass, chords, lead voice)",
-    licence="CC0-1.0",
-    stems=STEMS,
-    wet="dry",
-    needs_root=False,
-)
 
 
 @dataclass(frozen=True)
@@ -53,7 +44,7 @@ def _rendered(piece: Piece) -> dict[str, np.ndarray]:
     return render(piece)
 
 
-@corpus(FACTS)
+@corpus("synth")
 def songs(
     *, songs: int = 8, seconds: float = 60.0, seed: int = 0, sample_rate: int = 44100, effects: bool = False, first: int = 0
 ) -> Iterator[Song]:
@@ -70,11 +61,11 @@ def songs(
         yield song(Piece(seed, index, float(seconds), sample_rate, effects))
 
 
-def song(piece: Piece, split: str | None = None, corpus: str = FACTS.name) -> Song:
+def song(piece: Piece, split: str | None = None, corpus: str = "synth") -> Song:
     """Return the song of a piece."""
     title = f"synth-{piece.index:04d}"
     place = Path("synth", str(piece.seed), title)
     tracks = {stem: SynthTrack(place / stem, piece=piece, stem=stem) for stem in ("mixture", *STEMS)}
     mixture = tracks.pop("mixture")
     wet = "wet" if piece.effects else "dry"
-    return Song(title, corpus, mixture=mixture, stems=tracks, split=split, licence=FACTS.licence, wet=wet)
+    return Song(title, corpus, mixture=mixture, stems=tracks, split=split, licence="CC0-1.0", wet=wet)

@@ -61,7 +61,7 @@ def not_summing(role: str) -> str:
 
 def load_work(song: Song, split: str, sample_rate: int, seed: int, cache_dir: Path | None = None) -> Work:
     """Read a song's mixture (or the sum of its stems) as stereo at `sample_rate`. Raises `SongError` where it cannot be used."""
-    warnings: list[str] = []
+    warnings: list[str] = ["errata"] if song.errata else []
     if song.mixture is not None:
         mixture = read_stereo(song.mixture, sample_rate, warnings)
     else:
