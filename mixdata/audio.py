@@ -128,6 +128,19 @@ def read(path: str | Path, start: int = 0, frames: int | None = None, stream: in
     return audio, info.sample_rate
 
 
+def blocks(path: str | Path, stream: int = 0) -> Iterator[np.ndarray]:
+    """Yield a whole stream as float32 blocks `(channels, n)`, in little memory. Raises `AudioError` as `read` does."""
+    file = _regular(path)
+    info, count = _probe(file, stream), 0
+    for block in _from_start(file, stream):
+        if not np.isfinite(block).all():
+            raise AudioError("nonfinite", f"{file}: contains samples that are not finite numbers (NaN or infinity)")
+        count += block.shape[1]
+        yield block
+    if count < info.frames:
+        raise AudioError("truncated", f"{file}: only {count} of {info.frames} frames could be read: the file is cut short or damaged")
+
+
 def write(path: str | Path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> None:
     """Write `(channels, frames)` audio to a .wav (FLOAT by default) or .flac (PCM_24) file; equal audio gives equal bytes.
 
@@ -178,10 +191,15 @@ def resampled_frames(frames: int, from_rate: int, to_rate: int) -> int:
 
 def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a regular file's bytes, in hex."""
+    return file_hash(path, "sha256")
+
+
+def file_hash(path: str | Path, algorithm: str) -> str:
+    """Return a hash of a regular file's bytes, in hex. Raises `AudioError` where there is none to read."""
     file = _regular(path)
     try:
         with open(file.path, "rb") as source:
-            return hashlib.file_digest(source, "sha256").hexdigest()
+            return hashlib.file_digest(source, algorithm).hexdigest()
     except OSError as error:
         raise AudioError("unreadable", f"{file}: {error.strerror or error}") from error
 

@@ -38,7 +38,8 @@ class SongError(MixdataError):
     """One song cannot be used. `reason` is a short fixed word (for counting), the message is for people.
 
     Reasons in use: unreadable, not_audio, unsupported, empty, truncated, nonfinite, level, silent, too_short, too_long,
-    channels, missing, metadata, known_bad, outside_root, duplicate, id_taken, changed, no_active_stem, no_stems, no_examples, crushed, clipped, failed (the
+    channels, missing, metadata, known_bad, outside_root,
+    duplicate, id_taken, licence, changed, no_active_stem, no_stems, no_examples, crushed, clipped, failed (the
     worker died on it), and those of separators.
     """
 

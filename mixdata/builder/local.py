@@ -26,6 +26,10 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 _events: Any = None
 
 
+class WorkerDied(MixdataError):
+    """A worker process ended before its time: killed for memory, or by a crash of what it ran."""
+
+
 def run(jobs: list[Job], workers: int, report: Report) -> None:
     """Build all shards with this many processes; 0 works in this process, for debugging.
 
@@ -68,7 +72,7 @@ def each(function: Callable[[Item], Result], items: Sequence[Item], workers: int
         for future in futures:
             yield future.result()
     except BrokenProcessPool:
-        raise MixdataError("a worker process died. Is there enough memory? Try fewer --workers") from None
+        raise WorkerDied("a worker process died. Is there enough memory? Try fewer --workers") from None
     finally:
         for process in list((pool._processes or {}).values()):  # nothing is left to do, or nobody wants it any more
             process.kill()

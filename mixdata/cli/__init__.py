@@ -13,7 +13,23 @@ from typing import Any
 import typer
 import typer.core
 
-from mixdata.cli import build, corpora, effects, info, interchange, listen, normalize, recipes, stats, targets, train, verify
+from mixdata.cli import (
+    build,
+    corpora,
+    corpora_check,
+    effects,
+    index,
+    info,
+    interchange,
+    licence,
+    listen,
+    normalize,
+    recipes,
+    stats,
+    targets,
+    train,
+    verify,
+)
 from mixdata.cli.recipes import recipes_validate
 from mixdata.errors import MixdataError
 
@@ -58,12 +74,15 @@ app.command()(build.build)
 app.command()(stats.stats)
 app.command()(verify.verify)
 app.command()(info.info)
+app.command()(index.index)
+app.command()(licence.licence)
 app.command()(listen.listen)
 app.command()(train.train)
 app.command()(normalize.normalize)
 app.command()(interchange.export)
 app.command("import")(interchange.import_)
 app.add_typer(recipes.recipes_app, name="recipes")
+corpora.corpora_app.command("check")(corpora_check.check)
 app.add_typer(corpora.corpora_app, name="corpora")
 app.add_typer(effects.effects_app, name="effects")
 app.add_typer(targets.targets_app, name="targets")

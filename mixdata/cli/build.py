@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mixdata.cli.options import Corpora, Json, Limit, Quiet, Settings, Workers, recipe_overrides
+from mixdata.cli.options import Corpora, Json, Limit, Manifests, Quiet, Settings, Workers, recipe_overrides
 from mixdata.text import duration, size
 
 OWN_MUSIC = "your own music with a neural separator: mixdata build --corpus folder:PATH --separator demucs:htdemucs --out my-set"
@@ -16,6 +16,7 @@ OWN_MUSIC = "your own music with a neural separator: mixdata build --corpus fold
 def build(
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="Name of a recipe, or path of a YAML file.")] = "separated_pseudo",
     corpus: Corpora = None,
+    manifest: Manifests = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the dataset [default: the recipe's name].")] = None,
     separator: Annotated[str | None, typer.Option(help="NAME[:MODEL], such as builtin, demucs:htdemucs, files:PATTERN.")] = None,
     set_: Settings = None,
@@ -37,19 +38,21 @@ def build(
 
     `mixdata build -c folder:~/music --separator demucs:htdemucs -o my-set`
 
-    `mixdata build -c musdb:/data/musdb18hq --set output.codec=npy16 --limit 20 --dry-run`
+    `mixdata build -c musdb18hq:/data/musdb18hq --set output.codec=npy16 --limit 20 --dry-run`
     """
     from mixdata.builder import build as run
     from mixdata.builder.run import plan_build, summary
+    from mixdata.index import load_manifest
     from mixdata.recipes import load_recipe
 
     chosen = load_recipe(recipe, set_ or (), recipe_overrides(separator, cache, seed))
-    if not corpus and not separator and recipe == "separated_pseudo" and not (as_json or quiet):
+    chosen_corpora = [*(corpus or ()), *(load_manifest(path) for path in manifest or ())]
+    if not chosen_corpora and not separator and recipe == "separated_pseudo" and not (as_json or quiet):
         print(f"using the embedded demo corpus and the built-in classical separator; {OWN_MUSIC}", file=sys.stderr)
     if dry_run:
-        _print_plan(plan_build(chosen, corpus, limit, quiet or as_json), workers, cache_dir, out, as_json)
+        _print_plan(plan_build(chosen, chosen_corpora, limit, quiet or as_json), workers, cache_dir, out, as_json)
         return
-    dataset = run(chosen, out, corpus, workers=workers, limit=limit, cache_dir=cache_dir, quiet=quiet or as_json)
+    dataset = run(chosen, out, chosen_corpora, workers=workers, limit=limit, cache_dir=cache_dir, quiet=quiet or as_json)
     outcome = summary(dataset.songs.to_dict("records"))
     if as_json:
         print(json.dumps({"path": str(dataset.path), "identity": dataset.meta["identity"], **outcome}, indent=1))

@@ -31,7 +31,9 @@ class CorpusFacts:
     `kind`: what its songs are. `licence`: an id of `manifests/licences.yaml`, "per song", or "unknown"; `licence_note` what should be
     said beside it. `stems`: names of the stems that songs have (empty: as found). `wet`: whether they carry effects, as in `Song`.
     `get`: how one comes by it; `downloads`: what needs no form and no account. `songs`, `hours`, `bytes`, `splits` (songs by split): what
-    the whole should hold. `free_lengths`: stems may end before their mixture. `citation` is BibTeX. `sources`: where these facts are from.
+    the whole should hold; `song_list`: its titles, `FILE:COLUMN` of a CSV among the manifests. `mirdata`: the name of its module there,
+    whose index has checksums. `free_lengths`: stems may end before their mixture. `citation` is BibTeX. `sources`: where the facts are
+    from.
     """
 
     name: str
@@ -47,6 +49,8 @@ class CorpusFacts:
     downloads: tuple[Download, ...] = ()
     songs: int | None = None
     splits: dict[str, int] | None = None
+    song_list: str = ""
+    mirdata: str = ""
     hours: float | None = None
     bytes: int | None = None
     sample_rates: tuple[int, ...] = ()
