@@ -25,16 +25,17 @@ SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "val
 
 
 @corpus("table")
-def songs(root: Path) -> Iterator[Song]:
-    """The songs of the table, in its order."""
+def songs(root: Path, *, input: str = "input", target: str = "target") -> Iterator[Song]:
+    """The songs of the table, in its order. `input` and `target` name the columns of pairs."""
     if root.suffix.lower() not in READERS or not root.is_file():
         raise UsageError(f"{root}: give a table as a file that ends in {', '.join(READERS)}")
     try:
         rows: list[dict[str, Any]] = READERS[root.suffix.lower()](root).to_dict("records")
     except (OSError, ValueError) as error:
         raise UsageError(f"{root}: cannot be read as a table: {' '.join(str(error).split())[:300]}") from None
+    renamed = {input: "input.mixture", target: "target.mixture"}
     for number, row in enumerate(rows, start=1):
-        told = {str(name): value for name, value in row.items() if not _empty(value)}
+        told = {renamed.get(str(name), str(name)): value for name, value in row.items() if not _empty(value)}
         song = _song(root, told, f"{root}: row {number}")
         if not song.tracks():
             raise UsageError(f"{root}: row {number} names no audio: a column mixture, or one per stem, holds paths (.wav, .flac, …)")

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,9 @@ EXTENSIONS = frozenset({".wav", ".wave", ".flac", ".aif", ".aiff"})
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.001, 20.0
 QUIETEST_PEAK = 1e-7
 CHANNELS = 2  # what an effect uses of a response
+
+# J. Eaton, N. D. Gaubitch, A. H. Moore, P. A. Naylor, "The ACE challenge: corpus description and performance evaluation", WASPAA 2015
+ACE_ARRAYS = frozenset({"Single", "Mobile", "Chromebook", "Crucif", "Lin8Ch", "EM32"})
 
 _paths: dict[str, str] = {}
 
@@ -154,8 +157,16 @@ def _measured(root: Path, path: Path) -> ImpulseResponse:
     if np.abs(response[:CHANNELS]).max() < QUIETEST_PEAK:
         raise AudioError("silent", "silent")
     inner = path.relative_to(root)
-    room = cleaned(inner.parts[0] if len(inner.parts) > 1 else inner.stem)
-    return ImpulseResponse(inner.as_posix(), room, sha256, info.seconds, info.channels, rate)
+    return ImpulseResponse(inner.as_posix(), room_of(inner), sha256, info.seconds, info.channels, rate)
+
+
+def room_of(inner: PurePath) -> str:
+    """Return the room of a response at this place in its folder: the first sub-folder, else its own name.
+
+    The sub-folders of the ACE corpus name the microphone array first (`Single/Office_1/1/Single_403_1_RIR.wav`): there it is the second.
+    """
+    parts = inner.parts[1:] if inner.parts[0] in ACE_ARRAYS and len(inner.parts) > 2 else inner.parts
+    return cleaned(parts[0] if len(parts) > 1 else inner.stem)
 
 
 def _dealt(rooms: tuple[str, ...], shares: Mapping[str, float]) -> dict[str, set[str]]:
