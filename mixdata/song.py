@@ -13,6 +13,7 @@ import numpy as np
 
 from mixdata import audio
 from mixdata.errors import SongError
+from mixdata.leaks.names import folded
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Sum(Track):
         """Return the sum, computed in float64, as float32; a range is a slice of the whole."""
         info = self.info()
         stop = info.frames if frames is None else min(start + frames, info.frames)
-        total = np.zeros((info.channels, max(stop - start, 0)))
+        start = min(start, stop)
+        total = np.zeros((info.channels, stop - start))
         for part in self.parts:
             samples = _at_rate(part, info.sample_rate, start, stop - start)
             if samples.shape[0] not in (1, info.channels):
@@ -153,9 +155,12 @@ class Song:
 
     @property
     def group(self) -> str:
-        """The label that decides the split where the corpus has none: first of the groups, else the song itself."""
+        """The label that decides the split where the corpus has none: first of the groups, else the song itself.
+
+        Spellings of an artist's name are one group, with and without guests.
+        """
         for kind, name in self.groups.items():
-            return f"{kind}:{_folded(name)}"
+            return f"{kind}:{(kind == 'artist' and folded(name)) or _folded(name)}"
         return f"song:{self.sha256}"
 
     def main_track(self) -> Track:

@@ -48,6 +48,7 @@ SCHEMA = pa.schema(
         ("free_lengths", pa.bool_()),
         *((name, pa.string()) for name in ("place", "name")),  # place: mixture, published, stem, raw, pair; name: of the stem, or role.stem
         ("part", pa.int32()),  # number in a sum, null where the track is a file's
+        ("whole", pa.string()),  # instrument and facts of the sum
         ("file", pa.string()),
         ("stream", pa.int32()),
         ("instrument", pa.string()),
@@ -117,8 +118,8 @@ def song_rows(number: int, song: Song, root: Path) -> Iterator[dict[str, Any]]:
             if type(single) not in (Track, RefusedTrack, IndexedTrack):
                 raise UsageError(f"the songs of {song.corpus!r} are not files, so they need no manifest: use the corpus as it is")
             row = about | {"place": place, "name": name, "part": part if parts else None, "stream": single.stream}
-            row |= {"file": os.path.relpath(single.path, root), "instrument": track.instrument if parts else single.instrument}
-            row["track_facts"] = _json(single.facts)
+            row |= {"file": os.path.relpath(single.path, root), "instrument": single.instrument, "track_facts": _json(single.facts)}
+            row["whole"] = _json({"instrument": track.instrument, "facts": dict(track.facts)}) if parts else None
             if isinstance(single, RefusedTrack):
                 row |= {"reason": single.reason, "message": single.message}
             yield row
@@ -169,7 +170,7 @@ def _song(rows: list[dict[str, Any]], manifest: Manifest) -> Song:
     for (place, name), group in groupby(rows, key=lambda row: (row["place"], row["name"])):
         parts = list(group)
         tracks = [_track(row, manifest.root) for row in parts]
-        placed[place][name] = summed(tracks, instrument=parts[0]["instrument"]) if parts[0]["part"] is not None else tracks[0]
+        placed[place][name] = summed(tracks, **json.loads(parts[0]["whole"])) if parts[0]["whole"] else tracks[0]
     pair: dict[str, dict[str, Track]] = {}
     for name, track in placed["pair"].items():
         role, _, stem = name.partition(".")
