@@ -1,5 +1,7 @@
 """The `stems` step: a song's own stems as role `dry`, named, summed and padded, and when they sound."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -8,10 +10,13 @@ from mixdata.corpora import load_corpus
 from mixdata.errors import RecipeError, SongError
 from mixdata.measures import activity_mask, integrated_loudness
 from mixdata.recipes import load_recipe
+from mixdata.recipes.registry import STEPS
 from mixdata.recipes.steps.stems import Stems, stems
+from mixdata.recipes.steps.wet_stems import WetStems, wet_stems
 from mixdata.recipes.work import Work, load_work
 from mixdata.rng import stream
 from mixdata.separation.base import FOUR_STEMS
+from mixdata.song import Track, summed
 
 RATE = 16_000
 
@@ -54,6 +59,52 @@ def test_what_is_not_listed_is_added_to_other_where_other_is(tmp_path):
     assert sorted(work.history[0]["made_of"]["other"]) == ["guitar", "other", "piano"] and work.history[0]["made_of"]["drums"] == ["drums"]
     assert run(found, "drums", "guitar").history[0]["made_of"] == {"drums": ["drums"], "guitar": ["guitar"]}
     assert np.array_equal(parts["guitar"], run(found, "guitar").roles["dry"]["guitar"])
+
+
+def test_stems_that_are_not_listed_go_where_the_taxonomy_puts_them(tmp_path):
+    names = ("vocals", "drums", "percussion", "vibraphone", "keys", "strings", "synth_bass")
+    parts = {name: noise(seed) for seed, name in enumerate(names)}
+    work = run(song(tmp_path, **parts))
+    made_of = {"vocals": ["vocals"], "drums": ["drums", "percussion"], "bass": ["synth_bass"], "other": ["keys", "strings", "vibraphone"]}
+    assert {name: sorted(found) for name, found in work.history[0]["made_of"].items()} == made_of
+    for name, audio in work.roles["dry"].items():
+        assert np.allclose(audio, sum(parts[part].astype(np.float64) for part in made_of[name]), atol=1e-6)
+    assert np.allclose(sum(work.roles["dry"].values()), work.mixture, atol=1e-6) and work.warnings == []
+
+
+def test_percussion_stays_where_it_is_listed_and_counts_as_other_without_drums(tmp_path):
+    found = song(tmp_path, drums=noise(0), percussion=noise(1))
+    assert run(found, "drums", "percussion").history[0]["made_of"] == {"drums": ["drums"], "percussion": ["percussion"]}
+    assert sorted(run(found, "bass", "other").history[0]["made_of"]["other"]) == ["drums", "percussion"]
+
+
+def test_a_stem_that_the_taxonomy_does_not_know_is_counted_as_other_with_a_warning(tmp_path):
+    parts = {name: noise(seed) for seed, name in enumerate(("drums", "zorbophone", "ocean"))}
+    found = song(tmp_path, **(parts | {"mixture": sum(parts.values())}))
+    work = run(found, "drums", "other")
+    assert sorted(work.history[0]["made_of"]["other"]) == ["ocean", "zorbophone"] and work.warnings == ["unknown_stem"]
+    assert np.allclose(sum(work.roles["dry"].values()), work.mixture, atol=1e-6)
+
+
+def test_without_other_what_has_no_home_is_left_out(tmp_path):
+    found = song(tmp_path, drums=noise(0), guitar=noise(1), zorbophone=noise(2), percussion=noise(3))
+    work = run(found, "drums", "piano")
+    assert {name: sorted(parts) for name, parts in work.history[0]["made_of"].items()} == {"drums": ["drums", "percussion"], "piano": []}
+    assert work.warnings == []
+    assert run(found, "zorbophone").history[0]["made_of"] == {"zorbophone": ["zorbophone"]}
+
+
+def test_wet_stems_are_taken_by_the_same_rule(tmp_path):
+    parts = {name: noise(seed) for seed, name in enumerate(("drums", "percussion", "guitar", "zorbophone"))}
+    work = load_work(song(tmp_path, **parts), "train", RATE, 0)
+    wet_stems(work, WetStems(), "wet_stems")
+    made_of = {name: sorted(parts) for name, parts in work.history[0]["made_of"].items()}
+    assert made_of == {"vocals": [], "drums": ["drums", "percussion"], "bass": [], "other": ["guitar", "zorbophone"]}
+    assert np.allclose(work.roles["input"]["drums"], parts["drums"] + parts["percussion"], atol=1e-6) and work.warnings == ["unknown_stem"]
+
+
+def test_what_the_steps_make_has_changed_and_so_have_their_versions():
+    assert STEPS["stems"].version >= 2 and STEPS["wet_stems"].version >= 2
 
 
 def test_a_listed_stem_that_the_song_has_not_is_silent(tmp_path):
@@ -133,3 +184,17 @@ def test_songs_without_stems_or_without_any_that_sounds_are_left_out(tmp_path):
 def test_wrong_names_are_refused(take, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe("dry_stems", [f"stems.take={take}"])
+
+
+def test_a_stem_made_of_instruments_that_fall_differently_is_parted(tmp_path):
+    parts = {name: noise(seed) for seed, name in enumerate(("vocals", "tambourine", "vibraphone"))}
+    found = song(tmp_path, **parts)
+    percussion = summed(replace(found.stems[name], instrument=name) for name in ("tambourine", "vibraphone"))
+    whole = replace(found, stems={"vocals": found.stems["vocals"], "percussion": percussion})
+    four = run(whole)
+    np.testing.assert_allclose(four.roles["dry"]["drums"], parts["tambourine"], atol=1e-7)
+    np.testing.assert_allclose(four.roles["dry"]["other"], parts["vibraphone"], atol=1e-7)
+    kept = run(whole, "percussion").roles["dry"]["percussion"]
+    np.testing.assert_allclose(kept, parts["tambourine"] + parts["vibraphone"], atol=1e-7)
+    alone = replace(found, stems={"percussion": Track(found.stems["vibraphone"].path, instrument="vibraphone")})
+    assert run(alone).history[0]["made_of"]["other"] == ["percussion"]

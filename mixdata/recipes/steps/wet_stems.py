@@ -29,6 +29,7 @@ class WetStems(Params):
 @step(
     "wet_stems",
     WetStems,
+    version=2,
     makes=("input", "input.active", "target", "target.active", "target.mixture"),
     roles=lambda params, made: made | {"input": list(params.take), "target": [MIXTURE, *params.take]},
     sums=lambda params: ["target"] if params.mixture == "sum" else [],
