@@ -188,7 +188,7 @@ def test_wrong_names_are_refused(take, message):
 
 def test_a_stem_made_of_instruments_that_fall_differently_is_parted(tmp_path):
     parts = {name: noise(seed) for seed, name in enumerate(("vocals", "tambourine", "vibraphone"))}
-    found = song(tmp_path, **parts)
+    found = song(tmp_path, mixture=sum(parts.values()), **parts)
     percussion = summed(replace(found.stems[name], instrument=name) for name in ("tambourine", "vibraphone"))
     whole = replace(found, stems={"vocals": found.stems["vocals"], "percussion": percussion})
     four = run(whole)
