@@ -39,7 +39,8 @@ class SongError(MixdataError):
 
     Reasons in use: unreadable, not_audio, unsupported, empty, truncated, nonfinite, level, silent, too_short, too_long,
     channels, missing, metadata, known_bad, outside_root,
-    duplicate, id_taken, licence, changed, no_active_stem, no_stems, no_examples, crushed, clipped, failed (the
+    duplicate, id_taken, licence, changed, no_active_stem, no_stems, no_tracks, too_many_tracks, no_mix, unaligned,
+    no_examples, crushed, clipped, failed (the
     worker died on it), and those of separators.
     """
 

@@ -47,11 +47,18 @@ def s3_server() -> Iterator[str]:
 
 
 class RangeHandler(SimpleHTTPRequestHandler):
-    """Serves a folder, with byte ranges. `asked` notes (path, range); the first `failures` reads are answered by 503."""
+    """Serves a folder, with byte ranges. `asked` notes (path, range); the first `failures` reads are answered by 503.
+
+    `extra` are headers of every answer (an ETag among them is what If-Range is held against; Content-Length None leaves that
+    out); each of `cuts` ends one body after so many bytes; `redirects` are paths and where they lead.
+    """
 
     asked: list[tuple[str, str]]
     knows_ranges = True
     failures = 0
+    extra: dict[str, str | None] = {}  # noqa: RUF012 (replaced, never changed)
+    cuts: tuple[int, ...] = ()
+    redirects: dict[str, str] = {}  # noqa: RUF012
 
     def log_message(self, *_: object) -> None:
         pass
@@ -64,11 +71,16 @@ class RangeHandler(SimpleHTTPRequestHandler):
         if kind.failures > 0:
             kind.failures -= 1
             self.send_error(503)
+        elif self.path in kind.redirects:
+            self.send_response(302)
+            self.send_header("Location", kind.redirects[self.path])
+            self.end_headers()
         elif not file.is_file():
             self.send_error(404)
         else:
             data = file.read_bytes()
-            whole = not (span and kind.knows_ranges)
+            same = self.headers.get("If-Range") in (None, kind.extra.get("ETag"), kind.extra.get("Last-Modified"))
+            whole = not (span and kind.knows_ranges and same)
             if not whole:
                 first, _, last = span.removeprefix("bytes=").partition("-")
                 low, high = int(first), min(int(last) + 1 if last else len(data), len(data))
@@ -79,8 +91,12 @@ class RangeHandler(SimpleHTTPRequestHandler):
             if not whole:
                 self.send_header("Content-Range", f"bytes {low}-{high - 1}/{len(data)}")
                 data = data[low:high]
-            self.send_header("Content-Length", str(len(data)))
+            for name, value in {"Content-Length": str(len(data)), **kind.extra}.items():
+                if value is not None:
+                    self.send_header(name, value)
             self.end_headers()
+            if kind.cuts:
+                data, kind.cuts = data[: kind.cuts[0]], kind.cuts[1:]
             with suppress(OSError):
                 self.wfile.write(data)
 
@@ -90,7 +106,7 @@ def http_server(folder: Path, *, knows_ranges: bool = True, failures: int = 0) -
     """Serve a folder. Gives its URL and the handler's class, which counts what was asked."""
     handler = type("Handler", (RangeHandler,), {"asked": [], "knows_ranges": knows_ranges, "failures": failures})
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)  # seconds until it sees that it is to end
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", handler

@@ -21,6 +21,7 @@ from mixdata.cli import (
     index,
     info,
     interchange,
+    leaks,
     licence,
     listen,
     normalize,
@@ -75,6 +76,7 @@ app.command()(stats.stats)
 app.command()(verify.verify)
 app.command()(info.info)
 app.command()(index.index)
+app.command()(leaks.leaks)
 app.command()(licence.licence)
 app.command()(listen.listen)
 app.command()(train.train)

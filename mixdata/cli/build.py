@@ -27,6 +27,9 @@ def build(
     cache_dir: Annotated[Path | None, typer.Option(help="Where they are kept [default: the user's cache folder].")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, what it would take, and stop.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End with exit code 3 if any song was left out.")] = False,
+    allow_leak: Annotated[
+        list[str] | None, typer.Option("--allow-leak", help="Name of a leak between splits that shall be no obstacle. Repeatable.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -45,12 +48,12 @@ def build(
     from mixdata.index import load_manifest
     from mixdata.recipes import load_recipe
 
-    chosen = load_recipe(recipe, set_ or (), recipe_overrides(separator, cache, seed))
+    chosen = load_recipe(recipe, set_ or (), recipe_overrides(separator, cache, seed)).allowing(allow_leak or [])
     chosen_corpora = [*(corpus or ()), *(load_manifest(path) for path in manifest or ())]
     if not chosen_corpora and not separator and recipe == "separated_pseudo" and not (as_json or quiet):
         print(f"using the embedded demo corpus and the built-in classical separator; {OWN_MUSIC}", file=sys.stderr)
     if dry_run:
-        _print_plan(plan_build(chosen, chosen_corpora, limit, quiet or as_json), workers, cache_dir, out, as_json)
+        _print_plan(plan_build(chosen, chosen_corpora, limit, quiet or as_json, cache_dir), workers, cache_dir, out, as_json)
         return
     dataset = run(chosen, out, chosen_corpora, workers=workers, limit=limit, cache_dir=cache_dir, quiet=quiet or as_json)
     outcome = summary(dataset.songs.to_dict("records"))

@@ -1,14 +1,19 @@
-"""`mixdata corpora list|show`."""
+"""`mixdata corpora list|show|download`."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mixdata.cli import corpora_download
 from mixdata.cli.options import Json
 
-corpora_app = typer.Typer(no_args_is_help=True, help="List and look at corpora.")
+if TYPE_CHECKING:
+    from mixdata.corpora.base import CorpusFacts
+
+corpora_app = typer.Typer(no_args_is_help=True, help="List, look at and fetch corpora.")
 
 
 @corpora_app.command("list")
@@ -18,10 +23,14 @@ def corpora_list(as_json: Json = False) -> None:
 
     facts = [corpus_facts(name) for name in corpus_names()]
     if as_json:
-        print(json.dumps([asdict(fact) for fact in facts], indent=1))
+        print(json.dumps([asdict(fact) for fact in facts], indent=1, ensure_ascii=False))
         return
+    width = max(len(fact.name) for fact in facts)
     for fact in facts:
-        print(f"{fact.name:8} {fact.title}\n{'':8} stems: {', '.join(fact.stems) or 'as found'}; licence: {fact.licence}")
+        songs = [f"{fact.songs} songs"] if fact.songs is not None else []
+        get = ["mixdata corpora download"] if fact.downloads else []
+        about = [*songs, f"stems: {', '.join(fact.stems) or 'as found'}", f"licence: {fact.licence}", *get]
+        print(f"{fact.name:{width}} {fact.title}\n{'':{width}} {'; '.join(about)}")
 
 
 @corpora_app.command("show")
@@ -29,11 +38,12 @@ def corpora_show(
     corpus: Annotated[str, typer.Argument(help="NAME[:ROOT]; with a root, its songs are listed too.", metavar="NAME[:ROOT]")],
     as_json: Json = False,
 ) -> None:
-    """Print a corpus's facts and, where a root is given or none is needed, its songs.
+    """Print a corpus's facts (licence, citation, size, how to get it, layout) and, where a root is given or none is needed, its songs.
 
-    Examples: `mixdata corpora show demo`, `mixdata corpora show musdb:/data/musdb18hq`
+    Examples: `mixdata corpora show demo`, `mixdata corpora show musdb18hq:/data/musdb18hq`
     """
     from mixdata.corpora import corpus_facts, load_corpus
+    from mixdata.licences import licence
 
     facts = corpus_facts(corpus.partition(":")[0])
     songs = list(load_corpus(corpus)) if ":" in corpus or not facts.needs_root else []
@@ -43,14 +53,37 @@ def corpora_show(
         for song in songs
     ]
     if as_json:
-        print(json.dumps({**asdict(facts), "songs": rows}, indent=1, ensure_ascii=False))
+        allowed = None if facts.licence == "per song" else asdict(licence(facts.licence))
+        print(json.dumps({**asdict(facts), "terms": allowed, "songs": rows, "expected_songs": facts.songs}, indent=1, ensure_ascii=False))
         return
-    for name, value in asdict(facts).items():
-        shown = ", ".join(value) if isinstance(value, tuple) else str(value)
-        if shown:
-            print(f"{name:10} {shown}")
+    print("\n".join(_about(facts)))
     for song, row in zip(songs, rows, strict=True):
         parts = [*(["mixture"] if song.mixture is not None else []), *song.stems]
         print(f"  {row['title']} ({row['split'] or 'split by hash'}): {', '.join(parts)}")
     if rows:
         print(f"{len(rows)} songs")
+
+
+def _about(facts: "CorpusFacts") -> Iterator[str]:
+    """Yield what is known of a corpus, one fact a line; what goes on in a second line is indented."""
+    from mixdata.downloads import shown_url
+    from mixdata.text import size
+
+    written = {"licence", "licence_note", "citation", "bytes", "downloads", "name"}
+    yield f"name       {facts.name}"
+    for name, value in asdict(facts).items():
+        if name in written or value in (None, "", (), {}) or (name == "free_lengths" and not value):
+            continue
+        if isinstance(value, dict):
+            value = tuple(f"{key} {count}" for key, count in value.items())
+        if isinstance(value, tuple):
+            value = ("; " if name == "sources" else ", ").join(map(str, value))
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        yield f"{name:10} {' '.join(text.split())}"
+    yield from corpora_download.terms(facts)
+    for part in facts.downloads:
+        known = f" ({size(part.bytes)})" if part.bytes is not None else ""
+        yield f"download   {shown_url(part.url)}{known}"
+
+
+corpora_app.command("download")(corpora_download.download)

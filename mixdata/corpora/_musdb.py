@@ -14,13 +14,27 @@ from typing import Any
 
 import yaml
 
-from mixdata.corpora.base import artist_and_title
+from mixdata.corpora._roots import find_root
+from mixdata.corpora.base import artist_and_title, corpus_facts
 from mixdata.errors import UsageError
 from mixdata.resources import resource
 from mixdata.song import Song, Track
 from mixdata.text import cleaned
 
 STEMS = ("vocals", "drums", "bass", "other")
+SUBSETS = ("train", "test")
+SUFFIX = ".stem.mp4"
+
+
+def musdb_root(root: Path, hq: bool) -> Path:
+    """Return the folder with `train` and `test`. Raises `UsageError` where it holds the other edition of MUSDB18 only."""
+    layout = corpus_facts("musdb18hq" if hq else "musdb18").layout
+    place = find_root(root, lambda folder: any((folder / subset).is_dir() for subset in SUBSETS), layout)
+    wav, mp4 = (any(any((place / s).glob(name)) for s in SUBSETS) for name in ("*/mixture.wav", f"[!.]*{SUFFIX}"))
+    if (wav, mp4) == (not hq, hq):
+        held, other = (".stem.mp4 files of MUSDB18", "musdb18") if hq else ("WAV files of MUSDB18-HQ", "musdb18hq")
+        raise UsageError(f"{place}: holds the {held}; use {other}:{place}")
+    return place
 
 
 def songs_of(subset: str, places: dict[str, Path], tracks: Callable[[Path], dict[str, Track]]) -> Iterator[Song]:
@@ -39,6 +53,12 @@ def songs_of(subset: str, places: dict[str, Path], tracks: Callable[[Path], dict
             licence=about.get("licence", "unknown"),
             facts={key: about[key] for key in ("genre", "source") if about.get(key)},
         )
+
+
+def about_song(name: str) -> dict[str, Any]:
+    """Return licence and facts of a song of MUSDB18, for `Song`."""
+    row = tracklist().get(_key(name), {})
+    return {"licence": row.get("licence", "unknown"), "facts": {key: row[key] for key in ("genre", "source") if row.get(key)}}
 
 
 @cache

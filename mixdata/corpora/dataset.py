@@ -6,6 +6,7 @@ from pathlib import Path
 from mixdata.corpora._stored import StoredTrack, opened
 from mixdata.corpora.base import corpus
 from mixdata.interchange.source import Source
+from mixdata.licences import joined
 from mixdata.song import Song, Track
 
 MIXTURE = "mixture"
@@ -32,6 +33,6 @@ def songs(root: Path, *, role: str = "") -> Iterator[Song]:
             raw=tracks if variable else {},
             split=first.split,
             groups=groups or {"song": first.song},
-            licence=first.licence,
+            licence=joined([first.licence, *dataset.meta.get("licences", {}).get("steps", {}).values()]),
             wet=str(row.get("wet", "unknown")),
         )

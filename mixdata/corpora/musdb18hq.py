@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mixdata.corpora._musdb import catalogue, songs_of
+from mixdata.corpora._layout import folders
+from mixdata.corpora._musdb import SUBSETS, catalogue, musdb_root, songs_of
 from mixdata.corpora.base import corpus, track
 from mixdata.song import Song
 
@@ -11,7 +12,8 @@ from mixdata.song import Song
 @corpus("musdb18hq")
 def songs(root: Path) -> Iterator[Song]:
     """The songs of train and test."""
-    files = {"mixture": catalogue()["mixture"], **catalogue()["sources"]}
-    for subset in ("train", "test"):
-        places = {path.name: path for path in (root / subset).glob("[!.]*") if path.is_dir()}
-        yield from songs_of(subset, places, lambda path: {stem: track(root, path / file) for stem, file in files.items()})
+    place = musdb_root(root, hq=True)
+    names = {"mixture": catalogue()["mixture"], **catalogue()["sources"]}
+    for subset in SUBSETS:
+        places = {path.name: path for path in folders(place / subset)} if (place / subset).is_dir() else {}
+        yield from songs_of(subset, places, lambda path: {stem: track(root, path / name) for stem, name in names.items()})

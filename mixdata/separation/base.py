@@ -24,11 +24,14 @@ class Separator(Protocol):
     """A loaded separator. Call it with `(channels, frames)` float32 audio.
 
     `stems` names what it returns; `fingerprint` is a hash of all that decides its output (weights, settings, versions of
-    its own algorithm); `describe()` goes into the record: what it is, weights, licence.
+    its own algorithm); `describe()` goes into the record: what it is, weights, licence. `licence` is the id in `manifests/licences.yaml` of
+    the terms of its weights (None: it has none), `trained_on` what is known of the music that they were trained on.
     """
 
     stems: tuple[str, ...]
     fingerprint: str
+    licence: str | None = "unknown"
+    trained_on: tuple[str, ...] = ()
 
     def __call__(
         self, audio: np.ndarray, sample_rate: int, *, song: Song | None = None, notes: list[str] | None = None

@@ -43,6 +43,7 @@ class Builtin(Separator):
 
     stems = ("vocals", "drums", "bass", "other")
     fingerprint = fingerprint_of("builtin", VERSION)
+    licence = None
 
     def __call__(
         self, audio: np.ndarray, sample_rate: int, *, song: Song | None = None, notes: list[str] | None = None

@@ -69,6 +69,8 @@ class Demucs(Separator):
     def __init__(self, settings: DemucsSettings, weights: "Weights", device: "torch.device"):
         from importlib.metadata import version
 
+        from mixdata.separation.demucs_weights import training_data
+
         self.settings, self.weights, self.device = settings, weights, device
         self.model = weights.model.to(device).eval()
         try:
@@ -76,6 +78,7 @@ class Demucs(Separator):
         except ValueError as error:
             raise MixdataError(f"demucs: {settings.model}: {error}") from None
         self.package = version("demucs")
+        self.licence, self.trained_on = weights.origin.terms, training_data(settings.model)
         if settings.segment is not None and settings.segment > float(self.model.max_allowed_segment):
             raise UsageError(
                 f"demucs: {settings.model} was trained on segments of {float(self.model.max_allowed_segment):.3g} s "

@@ -25,6 +25,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 LONGEST_YAML = 65536
 MOST_MODELS = 64
 
+TERMS = "demucs-weights"
 RESEARCH = "MIT covers the demucs code; its authors give the weights, trained on MUSDB18 and songs of their own, for research only"
 ON_TRAIN = "trained on the MUSDB18 train set: stems separated from its songs are unrealistically clean"
 ON_TEST = "trained on the MUSDB18 test set as well: never use its stems where results are measured on MUSDB18"
@@ -46,6 +47,7 @@ class Origin:
     source: str
     licence: str
     licence_note: str
+    terms: str = "unknown"  # id in manifests/licences.yaml
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,16 @@ def warnings_for(model: str) -> list[str]:
     return [ON_TRAIN, ON_TEST] if name.startswith("mdx_extra") else [ON_TRAIN]
 
 
+def training_data(model: str) -> tuple[str, ...]:
+    """Return what a released model was trained on, as the README of demucs tells; nothing for others."""
+    name = model.removeprefix("hf://").removeprefix(f"{DEFAULT_NAMESPACE}/")
+    if name not in known_names():
+        return ()
+    more = name.startswith(("htdemucs", "hdemucs_mmi", "mdx_extra"))
+    test = name.startswith("mdx_extra")
+    return ("MUSDB18-HQ train", *(["MUSDB18-HQ test"] if test else []), *(["further songs of its authors"] if more else []))
+
+
 def _from_hub(namespace: str, name: str, pinned: Mapping[str, str]) -> Weights:
     """Read `<name>.yaml` and `<signature>.safetensors` of a hub repository, named and laid out as demucs does; never a pickle."""
     repo_id = f"{namespace}/{hf_repo_name(name)}"
@@ -112,8 +124,10 @@ def _from_hub(namespace: str, name: str, pinned: Mapping[str, str]) -> Weights:
             ) from error
 
     bag = _read_bag(fetch(f"{name}.yaml"))
-    known = namespace == DEFAULT_NAMESPACE
-    origin = Origin(f"hf://{repo_id}", "research" if known else "unknown", RESEARCH if known else f"not known: see the card of {repo_id}")
+    if namespace == DEFAULT_NAMESPACE:
+        origin = Origin(f"hf://{repo_id}", "research", RESEARCH, TERMS)
+    else:
+        origin = Origin(f"hf://{repo_id}", "unknown", f"not known: see the card of {repo_id}")
     return _assembled(bag, lambda signature: fetch(f"{signature}.safetensors"), pinned, origin)
 
 
@@ -134,7 +148,7 @@ def _from_folder(folder: Path, name: str, pinned: Mapping[str, str]) -> Weights:
 
     origin = Origin("local repository", "unknown", "weights from a local repository: set down where they are from")
     if name in known_names():
-        origin = replace(origin, licence="research", licence_note=RESEARCH)
+        origin = replace(origin, licence="research", licence_note=RESEARCH, terms=TERMS)
     if SIGNATURE.fullmatch(name) and any(re.fullmatch(rf"{name}(-[0-9a-f]{{8,64}})?\.(th|safetensors)", file) for file in files):
         return _assembled(Bag([name]), find, pinned, origin)
     if f"{name}.yaml" not in files:

@@ -76,6 +76,7 @@ class Files(Separator):
     def __init__(self, settings: FilesSettings):
         self.settings = settings
         self.stems = tuple(settings.stems)
+        self.licence = settings.licence
         self.root = _root(settings.pattern)
         kept = settings.model_dump(exclude={"pattern"})  # where the files lie does not matter, what they hold does
         self.fingerprint = fingerprint_of("files", VERSION, kept)

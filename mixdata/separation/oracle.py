@@ -54,6 +54,8 @@ class OracleSettings(SeparatorSettings):
 class Oracle(Separator):
     """Returns true stems plus faults; with all faults off exactly the true stems."""
 
+    licence = None
+
     def __init__(self, settings: OracleSettings):
         self.settings = settings
         self.stems = tuple(settings.stems)
