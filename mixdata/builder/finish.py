@@ -16,9 +16,10 @@ from mixdata.builder.plan import Plan
 from mixdata.builder.shard import outcome_path
 from mixdata.errors import MixdataError
 from mixdata.files import publish_bytes
+from mixdata.licence_sets import of_set
 from mixdata.report.card import write_card
-from mixdata.shards.format import FORMAT_VERSION, SHARD
-from mixdata.shards.index import FILES, checksum, example_rows, example_table
+from mixdata.shards.format import FORMAT_VERSION, SHARD, track_names
+from mixdata.shards.index import FILES, checksum, example_rows, example_table, in_families
 from mixdata.shards.writer import publish_table
 
 LIBRARIES = ("mixdata", "numpy", "scipy", "soundfile", "soxr", "av", "torch", "demucs", "pyarrow")
@@ -48,7 +49,9 @@ def finish(plan: Plan, out: Path) -> None:
         publish_bytes(out / name, data)
     publish_table(out / "plan.parquet", plan.table())
     publish_table(out / "songs.parquet", song_table(songs))
-    examples = example_table(example_rows(out, [shard.name for shard in built]))
+    variable = plan.recipe.variable()
+    examples = example_table(example_rows(out, [shard.name for shard in built], variable))
+    examples = in_families(examples) if variable else examples
     publish_table(out / "examples.parquet", examples)
     meta = _meta(plan, out, songs, examples)
     write_card(out, meta, songs, examples)
@@ -94,14 +97,26 @@ def _meta(plan: Plan, out: Path, songs: list[dict[str, Any]], examples: pa.Table
         "codec": header.output.codec,
         "continuous": plan.recipe.continuous,
         "block_seconds": cut.seconds,
-        "roles": plan.roles,
+        **_members(plan, examples),
         "sums": [{"role": role, "total": "mixture"} for role in plan.recipe.sums()],
         "splits": splits,
         "licence": sorted({row["licence"] for row in songs if row["status"] == "used"}),
+        "licences": of_set((row["licence"] for row in songs if row["status"] == "used"), plan.recipe.licences(), header.licence),
+        "allowed_leaks": list(plan.leaks.allowed),
+        "leak_warnings": list(plan.leaks.warnings),
         "fingerprints": plan.recipe.fingerprints(),
         "versions": {name: version(name) for name in LIBRARIES} | {"libsndfile": soundfile.__libsndfile_version__},
         "machine": {"system": platform.system(), "machine": platform.machine(), "simd": _simd()},
     }
+
+
+def _members(plan: Plan, examples: pa.Table) -> dict[str, Any]:
+    """Return the roles and their stems, and which roles vary: of those the stems that any example has."""
+    variable = plan.recipe.variable()
+    if not variable:
+        return {"roles": plan.roles}
+    tracks = list(track_names(max(examples["tracks"].to_pylist())))
+    return {"roles": {role: tracks if role in variable else stems for role, stems in plan.roles.items()}, "variable": variable}
 
 
 def _shard(out: Path, name: str, examples: int) -> dict[str, Any]:

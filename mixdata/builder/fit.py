@@ -75,7 +75,12 @@ def _before_normalize(recipe: Recipe) -> tuple[Recipe, Normalize]:
     for number, call in enumerate(recipe.steps):
         if call.step.name == "normalize":
             cut = [later for later in recipe.steps if later.step.scope == "cut"]
-            return Recipe(recipe.header, [*recipe.steps[:number], *cut], recipe.source), call.params
+            before = Recipe(recipe.header, [*recipe.steps[:number], *cut], recipe.source)
+            if call.params.role in before.variable():
+                raise UsageError(
+                    f"the recipe {recipe.name!r} has tracks of each song's own as {call.params.role}; targets are for stems by name"
+                )
+            return before, call.params
     raise UsageError(f"the recipe {recipe.name!r} has no normalize step, so there is nothing to fit targets for; try effect_normalization")
 
 

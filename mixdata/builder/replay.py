@@ -128,6 +128,9 @@ def _compare(dataset: Dataset, stored: Example, made: Example | None) -> list[Pr
     if made is None:
         return [Problem(where, "the recipe makes no such example of the song")]
     problems = []
+    if (names := [place[:2] for place in made.members()]) != (held := [place[:2] for place in stored.members()]):
+        other = ", ".join(f"{role}.{stem}" for role, stem in sorted({*names} ^ {*held})) or "another order"
+        return [Problem(where, f"the recipe makes other members than are stored: {other}")]
     shard = dataset.shard(str(dataset.examples.loc[dataset.examples["key"] == stored.key, "shard"].iloc[0]))
     for role, stem, audio in made.members():
         try:

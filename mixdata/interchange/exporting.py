@@ -9,7 +9,7 @@ import re
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,10 +178,10 @@ def table_row(source: Source, piece: Piece, path: str) -> dict[str, Any]:
     }
 
 
-def write_table(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write metadata.csv."""
+def write_table(path: Path, rows: Iterable[dict[str, Any]], columns: Sequence[str] = TABLE) -> None:
+    """Write metadata.csv, or another table."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, TABLE, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_synced(path, text.getvalue().encode("utf-8", "backslashreplace"))
@@ -211,6 +211,7 @@ def _summary(source: Source, to: str, facts: dict[str, Any]) -> dict[str, Any]:
         "identity": meta.get("identity"),
         "sample_rate": source.dataset.sample_rate,
         "roles": {role: list(stems) for role, stems in source.roles.items()},
+        **({"variable": list(source.variable)} if source.variable else {}),
         "splits": {
             split: {"examples": counts[split], "seconds": round(frames[split] / source.dataset.sample_rate, 3)}
             for split in source.splits

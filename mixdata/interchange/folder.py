@@ -1,7 +1,8 @@
 """A tree of WAV files: `<split>/<song>/<role>/<stem>.wav`, or `<split>/<song>/<stem>.wav` where the dataset or the choice has one role.
 
 Songs are whole where their blocks join, elsewhere each block has a folder under its key. Nothing is above or below its true level:
-where the integers are stored as they were (scale 1) they are written as they are, else 32-bit floats are.
+where the integers are stored as they were (scale 1) they are written as they are, else 32-bit floats are. Tracks of a role that varies
+are `t000.wav`, …; `tracks.csv` says what each of them is.
 """
 
 from contextlib import ExitStack
@@ -11,21 +12,28 @@ from typing import Any
 import numpy as np
 
 from mixdata.interchange.exporting import Job, table_row, write_table
-from mixdata.interchange.source import Piece, Source
+from mixdata.interchange.source import TOLD, Piece, Source
 from mixdata.interchange.wav import WavFile
 
 
 def write(job: Job) -> dict[str, Any]:
     """Write the tree and metadata.csv."""
     source = job.source
-    rows = []
+    rows, tracks = [], []
     for piece in source.pieces(source.blocks):
         path = f"{piece.blocks[0].split}/{piece.name}"
-        names = {(role, stem): f"{stem}.wav" if len(source.roles) == 1 else f"{role}/{stem}.wav" for role, stem in source.members}
+        held = source.members_of(piece.blocks[0])
+        names = {(role, stem): f"{stem}.wav" if len(source.roles) == 1 else f"{role}/{stem}.wav" for role, stem in held}
+        tracks += [
+            {"path": f"{path}/{names[role, stem]}", "song": piece.blocks[0].song, **about}
+            for (role, stem), about in source.tracks(piece.blocks[0]).items()
+        ]
         exact = source.bits is not None and all(block.scale == 1 for block in piece.blocks)
         write_wavs(job, piece, job.out / path, names, f"PCM_{source.bits}" if exact else "FLOAT", true_level=True)
         rows.append(table_row(source, piece, path))
     write_table(job.out / "metadata.csv", rows)
+    if source.variable:
+        write_table(job.out / "tracks.csv", tracks, ("path", "song", *TOLD))
     return {"folders": len(rows)}
 
 

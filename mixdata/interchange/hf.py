@@ -2,7 +2,8 @@
 
 One row per example: key, song, corpus, split, licence, block, start, frames, sample_rate, scale, one column `<role>_<stem>` per member
 (`{"bytes", "path"}`, of type `Audio`), `mask` (which members exist), `activity` (share of time in which each stem sounds) and `record`
-(JSON as text). A row group is the unit of reading, so it is kept small.
+(JSON as text). Where songs have tracks of varying number, the columns of those that a row lacks are null and their `mask` is false, and
+`tracks` says how many there are. A row group is the unit of reading, so it is kept small.
 """
 
 import json
@@ -56,7 +57,7 @@ def write(job: Job) -> dict[str, Any]:
 
 def _columns(source: Source) -> dict[str, tuple[str, str]]:
     columns: dict[str, tuple[str, str]] = {}
-    taken = {name for name, _ in FIXED} | {"mask", "activity", "record"}
+    taken = {name for name, _ in FIXED} | {"mask", "activity", "record", "tracks"}
     for role, stem in source.members:
         name = f"{role}_{stem}"
         if name in taken:
@@ -78,6 +79,7 @@ def _schema(source: Source, columns: dict[str, tuple[str, str]]) -> pa.Schema:
     fields = [*FIXED, *((name, AUDIO) for name in columns), ("mask", mask)]
     fields += [("activity", pa.struct([(stem, pa.float32()) for stem in stems]))] if stems else []
     fields.append(("record", pa.string()))
+    fields += [("tracks", pa.int32())] if source.variable else []
     features = {name: _feature(kind, source.dataset.sample_rate) for name, kind in fields}
     return pa.schema(fields).with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
 
@@ -151,11 +153,17 @@ def _row(job: Job, block: Block, columns: dict[str, tuple[str, str]], activity: 
     source = job.source
     row: dict[str, Any] = {name: getattr(block, name, None) for name, _ in FIXED} | {"sample_rate": source.dataset.sample_rate}
     size = 0
+    held = set(source.members_of(block))
     for name, (role, stem) in columns.items():
+        if (role, stem) not in held:
+            row[name] = None
+            continue
         data = member_bytes(source, block, role, stem, f".{job.codec}")
         row[name] = {"bytes": data, "path": f"{block.key}.{role}.{stem}.{job.codec}"}
         size += len(data)
-    row["mask"] = {name: source.active(block, role, stem) for name, (role, stem) in columns.items()}
+    row["mask"] = {name: (role, stem) in held and source.active(block, role, stem) for name, (role, stem) in columns.items()}
+    if source.variable:
+        row["tracks"] = sum(role == source.variable[0] for role, _ in held)
     measured = activity.loc[block.key]
     row["activity"] = {str(stem): float(share) if np.isfinite(share) else None for stem, share in measured.items()}
     row["record"] = json.dumps(source.record(block), ensure_ascii=False, separators=(",", ":"))
@@ -174,6 +182,15 @@ def _card(source: Source, splits: list[str], columns: dict[str, tuple[str, str]]
         "configs": [{"config_name": "default", "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]}],
     }
     audio = ", ".join(f"`{column}`" for column in columns)
+    cast = ", ".join(repr(column) for column in columns) + ","
+    tracks = ""
+    if source.variable:  # a list of as many columns as there are tracks says less than these
+        fixed = [f"`{name}`" for name, (role, _) in columns.items() if role not in source.variable]
+        audio = ", ".join([*(f"`{role}_t000` to `{role}_{source.roles[role][-1]}`" for role in source.variable), *fixed])
+        cast = "[name for name, kind in data.features.items() if isinstance(kind, Audio)]"
+        tracks = (
+            "\n`tracks` says how many tracks a row has: the columns of the others are null. Their names and instruments stand in `record`."
+        )
     return f"""---
 {strict_yaml.dump(front)}---
 
@@ -185,13 +202,13 @@ Exported by mixdata from the dataset with identity `{str(meta.get("identity"))[:
 from datasets import Audio, load_dataset
 
 data = load_dataset("path/to/this/folder", split="{splits[0]}")   # decodes with torchcodec
-for column in ({", ".join(repr(column) for column in columns)},):
+for column in {cast if source.variable else f"({cast})"}:
     data = data.cast_column(column, Audio(decode=False))   # or gives each as its bytes
 ```
 
 Audio columns: {audio}. `mask` says which of them exist (the others are silent), `activity` in which share of the time a stem sounds.
 The audio is stored times `scale`, the same factor for all columns of a row, so that nothing clips: divide by it for the true level.
-`record` is JSON: where the example came from and what was done to it.
+`record` is JSON: where the example came from and what was done to it.{tracks}
 
 ## Where it comes from
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from mixdata.corpora.musdb import catalogue
+from mixdata.corpora._musdb import catalogue
 from mixdata.errors import UsageError
 from mixdata.files import write_synced
 from mixdata.interchange.exporting import Job, table_row, write_table
@@ -54,9 +54,10 @@ def write(job: Job) -> dict[str, Any]:
 
 def role_of(source: Source) -> str:
     """Return the role that has musdb's stems. Raises `UsageError` where there is none, or more than one."""
-    fitting = [role for role, stems in source.roles.items() if set(stems) == set(STEMS)]
+    fitting = [role for role, stems in source.roles.items() if set(stems) == set(STEMS)]  # never one that varies, of t000, t001, …
     if not fitting:
-        found = "; ".join(f"{role}: {', '.join(stems)}" for role, stems in source.roles.items())
+        told = {role: f"up to {len(stems)} tracks" if role in source.variable else ", ".join(stems) for role, stems in source.roles.items()}
+        found = "; ".join(f"{role}: {stems}" for role, stems in told.items())
         raise UsageError(f"{source.dataset.where}: musdb has the stems {', '.join(STEMS)}; this has {found}. Export to a folder instead")
     if len(fitting) > 1:
         raise UsageError(f"{source.dataset.where}: choose with role= which to export to musdb: {', '.join(fitting)}")

@@ -17,6 +17,8 @@ from mixdata.shards.reader import Dataset
 from mixdata.shards.spans import fetch
 from mixdata.text import cleaned, nearest
 
+TOLD = ("name", "instrument", "stem", "group")  # of a track, in a record
+
 
 @dataclass(frozen=True)
 class Block:
@@ -60,6 +62,15 @@ class Source:
         self.roles = dataset.roles if role is None else {role: dataset.roles[role]}
         self.splits = list(dataset.splits) if split is None else [split]
         self.members = [(role, stem) for role, stems in self.roles.items() for stem in stems]
+        self.variable = tuple(role for role in self.roles if role in dataset.variable)
+
+    def members_of(self, block: Block) -> list[tuple[str, str]]:
+        """Return those of `members` that this example has: all, but for the tracks of roles that vary."""
+        if not self.variable:
+            return self.members
+        shard = self.dataset.shard(block.shard)
+        held = {shard.name(row) for row in shard.rows(block.key)}
+        return [(role, stem) for role, stem in self.members if role not in self.variable or f"{role}.{stem}" in held]
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -98,7 +109,7 @@ class Source:
             joined = tuple(group)
             place = 0
             for block in joined:
-                if block.start != place or block.scale != joined[0].scale:
+                if block.start != place or block.scale != joined[0].scale or self.members_of(block) != self.members_of(joined[0]):
                     raise MixdataError(f"{self.dataset.where}: {block.key} does not join the block before it; run `mixdata verify`")
                 place += block.frames
             yield Piece(song, joined)
@@ -132,7 +143,8 @@ class Source:
 
     def absent(self, piece: Piece) -> list[str]:
         """Return the members, `role.stem`, that exist in no block of the piece and are silent."""
-        return [f"{role}.{stem}" for role, stem in self.members if not any(self.active(block, role, stem) for block in piece.blocks)]
+        held = self.members_of(piece.blocks[0])
+        return [f"{role}.{stem}" for role, stem in held if not any(self.active(block, role, stem) for block in piece.blocks)]
 
     def record(self, block: Block) -> dict[str, Any]:
         """Return the example's record, with the licence in it where it tells none: records of others need not."""
@@ -144,6 +156,16 @@ class Source:
             raise MixdataError(f"{self._where(block)}: the record is no JSON object; run `mixdata verify`")
         return record if licence_of(record) is not None else record | {"licence": block.licence}
 
+    def tracks(self, block: Block) -> dict[tuple[str, str], dict[str, str]]:
+        """Return what the record tells of the tracks in roles that vary: name, instrument and the like, empty where it says nothing."""
+        found = self.record(block).get("tracks") if self.variable else None
+        told = {stem: about for stem, about in found.items() if isinstance(about, dict)} if isinstance(found, dict) else {}
+        return {
+            (role, stem): {name: cleaned(str(told.get(stem, {}).get(name) or "")) for name in TOLD}
+            for role, stem in self.members_of(block)
+            if role in self.variable
+        }
+
     def _stored(self, block: Block) -> dict[str, np.ndarray]:
         """Return the chosen members' bytes and the record's by name, read at once and compared with their checksums.
 
@@ -151,7 +173,7 @@ class Source:
         """
         if self._held[0] != block.key:
             shard = self.dataset.shard(block.shard)
-            names = [*(f"{role}.{stem}" for role, stem in self.members), RECORD]
+            names = [*(f"{role}.{stem}" for role, stem in self.members_of(block)), RECORD]
             rows = shard.rows(block.key, names)
             spans = [shard.span(row) for row in rows]
             found = fetch(self.dataset.storage, f"shards/{block.shard}.tar", spans, self.dataset.counts)

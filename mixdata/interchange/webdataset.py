@@ -96,7 +96,7 @@ def _samples(job: Job, blocks: list[Block]) -> Iterator[Sample]:
 
 def _members(job: Job, block: Block) -> Iterator[tuple[str, bytes]]:
     source, suffix = job.source, suffix_of(job.source, job.codec)
-    for role, stem in source.members:
+    for role, stem in source.members_of(block):
         yield f"{block.key}.{role}.{stem}{suffix}", member_bytes(source, block, role, stem, suffix)
     record = source.record(block)
     if job.codec != "as-is":
@@ -117,7 +117,7 @@ def _crops(job: Job, piece: Piece, length: int) -> Iterator[Sample]:
         decoded = {block.key: decoded.get(block.key) or _decoded(source, block) for block in touched}
         key = f"{piece.name}_{number:05d}" if source.dataset.continuous else f"{piece.name}-{number:05d}"
         members = []
-        for role, stem in source.members:
+        for role, stem in source.members_of(home):
             audio = np.zeros((source.dataset.channels, length), np.float32)
             for block in touched:
                 low, high = max(block.start, start), min(block.start + block.frames, end)
@@ -133,7 +133,7 @@ Decoded = tuple[dict[str, Any], dict[tuple[str, str], np.ndarray]]  # a block's 
 
 
 def _decoded(source: Source, block: Block) -> Decoded:
-    return source.record(block), {(role, stem): source.audio(block, role, stem) for role, stem in source.members}
+    return source.record(block), {(role, stem): source.audio(block, role, stem) for role, stem in source.members_of(block)}
 
 
 def _json(record: dict[str, Any]) -> bytes:

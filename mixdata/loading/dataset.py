@@ -20,6 +20,7 @@ from mixdata.loading.crops import Crop, place_crop, pre_rolled, song_of
 from mixdata.loading.order import Picks, crop_draw
 from mixdata.loading.reading import Reader
 from mixdata.loading.table import open_rows
+from mixdata.loading.tracks import TrackReader, choose_tracks, refuse_longer
 from mixdata.rng import unit_draw
 from mixdata.shards.reader import open_dataset
 
@@ -50,6 +51,12 @@ class ShardDataset(Shared, TorchDataset[Item]):
     `mask` (stems,) bool: which stems of the first role exist; `activity` (stems,): the share of time in which they sound;
     `valid_frames`: frames before the padding; `key`: the example that the crop's middle was drawn in; `start`: the crop's first frame in
     the song; with `records=True` also `record`: that example's JSON as text.
+
+    Where songs have tracks of varying number (role `input` of `automix`), such a role has as many places as any example has tracks, or
+    `tracks` of them: a song's tracks come first, the places behind them are zero, with `mask` False and `activity` 0. The item's
+    `tracks` says how many there are; a `mask` that is False before that is of a track that is there and silent. Blocks with more than
+    `tracks` are refused: leave them out with `where`. `shuffle_tracks` brings each item's tracks in an order of its own, so that a model
+    cannot learn places: `order` (places,) then says which of the stored t000, t001, … stands where, -1 for none.
 
     `effects` makes wet/dry pairs of role `dry` on the fly: a recipe with an `effects` step, or that step's words. The item then holds
     `input` and `target` in place of `dry`, and with `records=True` also `effects`: the pairs' records as JSON text.
@@ -92,6 +99,8 @@ class ShardDataset(Shared, TorchDataset[Item]):
         cache_dir: str | Path | None = None,
         cache_bytes: int | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        tracks: int | None = None,
+        shuffle_tracks: bool = False,
     ):
         for name, value, choices in (
             ("verify", verify, VERIFY),
@@ -105,7 +114,7 @@ class ShardDataset(Shared, TorchDataset[Item]):
         self.channels = self._adapt.to_channels
         self.seed = int(seed)
         self.records = records
-        self.roles = choose_stems(self.dataset.roles, roles, stems)
+        self.roles = choose_stems(self.dataset.roles, roles, stems, self.dataset.variable)
         if crop is not None and not 1 / self.sample_rate <= crop <= LONGEST_CROP:
             raise UsageError(f"crop must be longer than 0 and at most {LONGEST_CROP} seconds, got {crop}")
         self._effects: Any = None if effects is None else self._on_the_fly(effects)
@@ -116,10 +125,19 @@ class ShardDataset(Shared, TorchDataset[Item]):
         known("split", split, self.dataset.splits)
         self.split = split
         self._verify, self._skip = VERIFY[verify], damaged == "skip"
-        rows = open_rows(self.dataset, split, self.first_stems, where=where, weights=weights, require=missing == "require")
+        self.roles, self._varying = choose_tracks(self.dataset, self.roles, tracks, shuffle_tracks)
+        varies = next(iter(self.roles)) in self._varying
+        rows = open_rows(self.dataset, split, self.first_stems, where=where, weights=weights, require=missing == "require", varying=varies)
         self.blocks = rows.blocks
-        self._reader = Reader(self.dataset, rows.blocks, rows.activity, self.roles, records)
         self._picks = Picks(self.seed, len(rows.blocks), rows.chosen, epoch_items, rows.weights)
+        self._arrays = ("mask", "activity", "order") if shuffle_tracks else ("mask", "activity")  # in an item, besides audio
+        self._reader: Reader
+        if self._varying:
+            refuse_longer(rows, len(self.roles[self._varying[0]]), split, where)
+            draws = (self.seed, len(self._picks)) if shuffle_tracks else None
+            self._reader = TrackReader(self.dataset, rows, self.roles, records, self._varying, draws)
+        else:
+            self._reader = Reader(self.dataset, rows.blocks, rows.activity, self.roles, records)
         self._asked = rows.asked
         order = [self.dataset.meta.get("identity"), split, self.seed, where, weights, missing, epoch_items]
         self.fingerprint = hashlib.sha256(json.dumps(order).encode()).hexdigest()[:16]  # of what says which items there are
@@ -165,7 +183,7 @@ class ShardDataset(Shared, TorchDataset[Item]):
         except (MemoryError, ValueError) as error:  # ValueError: more bytes than there are addresses
             raise MixdataError(f"{self.dataset.where}: items of {frames} samples do not fit into memory; run `mixdata verify`") from error
         about = self.fill(index, audio)
-        for name in ("mask", "activity"):
+        for name in self._arrays:
             about[name] = torch.from_numpy(about[name])
         return {role: torch.from_numpy(samples) for role, samples in audio.items()} | about
 
@@ -212,11 +230,13 @@ class ShardDataset(Shared, TorchDataset[Item]):
         stored = {role: np.empty((len(out), self.dataset.channels, of[role]), np.float32) for role, out in audio.items()}
         about = self._fill(index, attempt, crop if stretch is None else stretch.stored, stored)
         for role, out in audio.items():
-            self._adapt(stored[role], stretch, out)
+            held = about["tracks"] if role in self._varying else len(out)
+            self._adapt(stored[role][:held], stretch, out[:held])
+            out[held:] = 0
         if stretch is None:
             return about
         if self._effects is None:
-            about |= self._reader.about(crop)  # in place of what is said of all that was read
+            about |= self._reader.about(crop, index=index)  # in place of what is said of all that was read
         return about | {"start": stretch.start, "valid_frames": stretch.frames}
 
     def _fill(self, index: int, attempt: int, crop: Crop, audio: Mapping[str, np.ndarray]) -> Item:
@@ -229,10 +249,10 @@ class ShardDataset(Shared, TorchDataset[Item]):
         if self._effects is not None:
             return self._paired(index, crop, parts, audio, verify)
         if parts is None:
-            members = self._reader.read(crop, list(audio.values()), verify)
+            members = self._reader.read(crop, list(audio.values()), verify, index=index)
         else:
             self._remix.fill(parts, audio, lambda place, names, stems: self._reader.read(place, stems, verify, names))
-        return self._reader.about(crop, members) | self._about_remix(parts)
+        return self._reader.about(crop, members, index) | self._about_remix(parts)
 
     def _about_remix(self, parts: Mapping[str, Any] | None) -> Item:
         """Return what is told of an item remixed of these parts (None: it is not) in place of what is told of its crop."""
@@ -249,6 +269,8 @@ class ShardDataset(Shared, TorchDataset[Item]):
 
         if "dry" not in self.dataset.roles:
             raise UsageError(f"{self.dataset.where}: has no role 'dry' to make pairs of; build it with the recipe dry_stems")
+        if "dry" in self.dataset.variable:
+            raise UsageError("effects: chains are drawn for stems of known names; this set has tracks of each song's own")
         self.roles = {"dry": self.roles.get("dry", self.dataset.roles["dry"])}
         songs = self.dataset.songs
         self._sources = dict(zip(songs["song"], songs["wet"].fillna("unknown"), strict=True)) if "wet" in songs else {}
@@ -287,6 +309,8 @@ class ShardDataset(Shared, TorchDataset[Item]):
     def _remixes(self, words: str | Path | Mapping[str, Any]) -> Any:
         from mixdata.loading.remix import Remix, sums_of  # compiles code, see `_on_the_fly`
 
+        if self.dataset.variable:
+            raise UsageError("remix: exchanges stems of one name between songs; this set has tracks of each song's own")
         chosen = range(len(self.blocks)) if self._picks.blocks is None else self._picks.blocks
         song = song_of(self.blocks.key[int(chosen[0])])
         if all(song_of(self.blocks.key[int(block)]) == song for block in chosen):

@@ -13,7 +13,7 @@ from mixdata.shards.reader import Dataset
 from mixdata.shards.shard import Shard
 
 
-def _threads() -> int:
+def decoding_threads() -> int:
     """Return how many threads may decode: as many as torch may use, which is one in workers; one where others decode beside this one."""
     return torch.get_num_threads() if threading.current_thread() is threading.main_thread() else 1
 
@@ -26,18 +26,18 @@ class Reader(Shared):
         self._names = tuple(f"{role}.{stem}" for role, stems in roles.items() for stem in stems)
         self._first = len(next(iter(roles.values())))
 
-    def read(self, crop: Crop, audio: Sequence[np.ndarray], verify: bool, names: Sequence[str] | None = None) -> np.ndarray:
+    def read(self, crop: Crop, audio: Sequence[np.ndarray], verify: bool, names: Sequence[str] | None = None, index: int = 0) -> np.ndarray:
         """Read a crop's stems of all roles, or its members `role.stem` of `names`, into arrays as `Shard.read_into` takes them.
 
-        What lies behind the crop is set to zero. Returns the rows `(parts, members)` of the shard's table.
+        What lies behind the crop is set to zero. `index` is the item's. Returns the rows `(parts, members)` of the shard's table.
         """
         shard = self._shard(crop)
         members = self._members(shard, crop, self._names if names is None else tuple(names))
-        shard.read_into(members, np.array([part[1:] for part in crop.parts], np.int64), audio, check=verify, threads=_threads())
+        shard.read_into(members, np.array([part[1:] for part in crop.parts], np.int64), audio, check=verify, threads=decoding_threads())
         return members
 
-    def about(self, crop: Crop, members: np.ndarray | None = None) -> dict[str, Any]:
-        """Return everything that is told of a crop, of which `members` were read."""
+    def about(self, crop: Crop, members: np.ndarray | None = None, index: int = 0) -> dict[str, Any]:
+        """Return everything that is told of a crop, of which `members` were read for item `index`."""
         shard, key = self._shard(crop), self.blocks.key[crop.block]
         if members is None:
             members = self._members(shard, crop, self._names)

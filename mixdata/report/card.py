@@ -9,6 +9,8 @@ import jinja2
 import pyarrow as pa
 
 from mixdata.files import publish_bytes
+from mixdata.licence_sets import explained, of_set
+from mixdata.licences import hugging_face, licence
 from mixdata.recipes import strict_yaml
 from mixdata.shards.format import CODECS
 
@@ -37,6 +39,8 @@ def card(meta: dict[str, Any], songs: list[dict[str, Any]]) -> str:
         corpora=sorted(corpora.items()),
         warnings=sorted(warnings.items()),
         rejections=sorted(rejections.items()),
+        licences=_licences(meta),
+        explained=explained(_licences(meta)["result"]),
         seconds=sum(split["seconds"] for split in meta["splits"].values()),
     )
 
@@ -54,14 +58,25 @@ def front_matter(meta: dict[str, Any]) -> dict[str, Any]:
     features += [{"name": name, **kind} for name in audio] + [{"name": "json", "dtype": "json"}]
     files = [{"split": split, "path": f"shards/{split}-*.tar"} for split in meta["splits"]]
     return {
-        "license": "other",
-        "license_name": "; ".join(meta["licence"]) or "unknown",
+        **_license(_licences(meta)["result"]),
         "pretty_name": meta["title"] or meta["name"],
         "task_categories": ["audio-to-audio"],
         "tags": ["music", "automatic-mixing", "multitrack", "webdataset", "mixdata"],
         "configs": [{"config_name": "default", "data_files": files, "default": True}],
         "dataset_info": {"config_name": "default", "features": features},
     }
+
+
+def _licences(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return what dataset.json says of licences; of sets that were built before it said so, what follows from the list of them."""
+    return dict(meta.get("licences") or of_set(meta["licence"], {}, "any"))
+
+
+def _license(result: dict[str, Any]) -> dict[str, str]:
+    """Return the front matter's `license` and, where Hugging Face has no id for it, its name."""
+    id = hugging_face(result["id"])
+    name = result["id"] if result["id"] not in ("other", "unknown") else "; ".join(result["parts"])
+    return {"license": id} if id not in ("other", "unknown") else {"license": id, "license_name": name}
 
 
 def croissant(meta: dict[str, Any], examples: pa.Table) -> dict[str, Any]:
@@ -111,7 +126,7 @@ def croissant(meta: dict[str, Any], examples: pa.Table) -> dict[str, Any]:
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": meta["name"],
         "description": meta["title"] or meta["name"],
-        "license": meta["licence"],
+        "license": [licence(id).url or id for id in _licences(meta)["result"]["parts"]],
         "version": f"{meta['format_version']}.0.0",
         "distribution": distribution,
         "recordSet": [{"@type": "cr:RecordSet", "@id": "examples-table", "name": "examples-table", "field": fields}],

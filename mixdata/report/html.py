@@ -10,10 +10,12 @@ from mixdata.example import Audio
 from mixdata.report.normalization import DISTANCE_HEAD, NormalizationPage, distance_rows
 from mixdata.report.pairs import pair_lines, share_rows
 from mixdata.report.stats import MIX_MEASURES, probe_lines
+from mixdata.report.tracks import kinds_line, track_rows
 from mixdata.text import duration, size
 
 WIDTH, HEIGHT = 240, 40
 TABLES = {"pair_lines": pair_lines, "share_rows": share_rows, "distance_rows": distance_rows, "distance_head": DISTANCE_HEAD}
+TABLES |= {"track_rows": track_rows, "kinds_line": kinds_line}
 
 
 def render_html(stats: dict[str, Any], page: NormalizationPage | None = None) -> str:

@@ -117,6 +117,7 @@ def _section(example: Example, reasons: list[str], songs: pd.DataFrame, folder: 
         row: dict[str, Any] = {
             "role": role,
             "stem": stem,
+            "name": _track_name(example.record, stem),
             "chain": _chain(example.record, role, stem),
             "file": None,
             "waveform": "",
@@ -150,6 +151,14 @@ def _section(example: Example, reasons: list[str], songs: pd.DataFrame, folder: 
         "chains": any(member["chain"] for member in members),
         "record": json.dumps(example.record, indent=1, ensure_ascii=False),
     }
+
+
+def _track_name(record: dict[str, Any], stem: str) -> str:
+    """Return the name of a track that is t000 or so here, as far as the record tells."""
+    tracks = record.get("tracks")
+    about = tracks.get(stem) if isinstance(tracks, dict) else None
+    told = [about.get(name) for name in ("name", "stem")] if isinstance(about, dict) else []
+    return ", ".join(dict.fromkeys(word for word in told if isinstance(word, str) and word))
 
 
 def _chain(record: dict[str, Any], role: str, stem: str) -> str:

@@ -12,6 +12,7 @@ from mixdata.report.normalization import DISTANCE_HEAD, distance_rows, normaliza
 from mixdata.report.pairs import pair_lines, pair_statistics, share_rows
 from mixdata.report.probe import shortcut_probe
 from mixdata.report.tables import table
+from mixdata.report.tracks import kinds_line, track_rows, track_statistics
 from mixdata.shards.reader import Dataset
 from mixdata.text import duration, shown, size
 
@@ -20,7 +21,7 @@ MIX_MEASURES = {
     "mix_loudness": ("loudness", "LUFS"),
     "mix_plr": ("peak to loudness", "LU"),
     "mix_true_peak": ("true peak", "dBTP"),
-    "residual_db": ("residual of separation", "dB"),
+    "residual_db": ("mix less the sum of its parts", "dB"),
 }
 
 
@@ -52,6 +53,7 @@ def dataset_statistics(dataset: Dataset, probe_examples: int = 40, seed: int = 0
         "corpora": _shares(examples, seconds, "corpus"),
         "licences": _shares(examples, seconds, "licence"),
         "stems": [_stem(stem, examples, used, seconds, meta.get("roles", {})) for stem in _stems(meta, examples)],
+        "tracks": track_statistics(dataset, summary),
         "mix": {name: summary(used[name]) for name in MIX_MEASURES if name in used},
         "clipped": _clipped(used),
         "separator": _separator(dataset),
@@ -60,7 +62,9 @@ def dataset_statistics(dataset: Dataset, probe_examples: int = 40, seed: int = 0
         "warnings": _counts(_flat(used["warnings"])) if "warnings" in used else {},
         "normalization": normalization_statistics(dataset),
         "pairs": pair_statistics(examples, songs),
-        "probe": shortcut_probe(dataset, probe_examples, seed) if probe_examples and "effects" not in examples else None,
+        "probe": shortcut_probe(dataset, probe_examples, seed)
+        if probe_examples and "effects" not in examples and not dataset.variable
+        else None,
     }
 
 
@@ -83,7 +87,8 @@ def _with_status(songs: pd.DataFrame, status: str) -> pd.DataFrame:
 def _stems(meta: dict[str, Any], examples: pd.DataFrame) -> list[str]:
     named = [stem for stems in meta.get("roles", {}).values() for stem in stems]
     measured = [column.removeprefix("activity_") for column in examples if column.startswith("activity_")]
-    return list(dict.fromkeys([*measured, *named]))
+    tracks = {stem for role in meta.get("variable", ()) for stem in meta["roles"][role]}  # described together, in `tracks`
+    return [stem for stem in dict.fromkeys([*measured, *named]) if stem not in tracks]
 
 
 def _shares(examples: pd.DataFrame, seconds: pd.Series, column: str) -> list[dict[str, Any]]:
@@ -178,6 +183,10 @@ def render_text(stats: dict[str, Any], width: int = 100) -> str:
     lines += table(head, stems, left=1)
     if roles:
         lines.append("(median, and quartiles in brackets)")
+    if stats["tracks"]:
+        rows = [[label, _quartiles(values), unit] for label, values, unit in track_rows(stats["tracks"])]
+        title = f"{stats['tracks']['tracks']} tracks of {stats['tracks']['role']}"
+        lines += [*table([title, "", ""], rows, left=3), *filter(None, [kinds_line(stats["tracks"])])]
     mixes = [[label, _quartiles(stats["mix"][name]), unit] for name, (label, unit) in MIX_MEASURES.items() if stats["mix"].get(name)]
     lines += table(["mixes as they came", "", ""], mixes, left=3)
     if stats["clipped"] and stats["clipped"]["songs"]:

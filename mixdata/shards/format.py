@@ -22,6 +22,10 @@ equal bytes.
 **Audio.** `scale` (at most 1) was multiplied in before quantizing so that nothing clips; readers divide by it, or ignore it: it is the
 same for all roles and stems of a song (of an example, where the set is not continuous). Rounded half to even, no dither.
 
+**Tracks.** Every example has the members that `roles` lists, but for the roles in `variable` (absent where there are none): there an
+example has the first few of t000, t001, …, without a gap, as many as the song has tracks, and `roles` lists as many as any example
+has. Which track is which stands in the record (`tracks`: by t000, …, its name and instrument).
+
 | codec | member | content |
 |---|---|---|
 | flac16, flac24 | .flac | channels interleaved by FLAC, 16 or 24 bit |
@@ -30,8 +34,9 @@ same for all roles and stems of a song (of an example, where the set is not cont
 | wav16, wav24 | .wav | 16 or 24 bit PCM; only in tars of others that were imported, see `mixdata.interchange` |
 
 **examples.parquet**: key, song, corpus, split, shard, block, start, frames, sample_rate, byte_offset, byte_size, scale, licence,
-then `activity_<stem>` (share of the block in which the stem sounds) and whatever measures the recipe adds. Where effects were
-applied: `effects`, `removed_<stem>` and `kept_<stem>`, see `mixdata.shards.labels`.
+then, in sets with variable roles, `tracks` (how many members an example has in each of them), then
+`activity_<stem>` (share of the block in which the stem sounds; null for a track that the example lacks) and whatever measures the
+recipe adds. Where effects were applied: `effects`, `removed_<stem>` and `kept_<stem>`, see `mixdata.shards.labels`.
 `byte_offset`/`byte_size` span the whole example in its tar, headers included.
 
 **Member table**: key, role, stem, codec, byte_offset, byte_size (the member's data, without its tar header), channels, frames,
@@ -63,6 +68,7 @@ FLAC_LEVEL = 2 / 8  # libFLAC level 2 is a fifth faster than level 5 to write, a
 KEY = re.compile(r"[a-z0-9_-]{1,40}-[0-9a-f]{8}_[0-9]{5}(_[a-z0-9-]{1,20})?")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,29}")  # of roles and stems
 SHARD = re.compile(r"[a-z]{1,20}-[0-9]{6}")
+MOST_TRACKS = 1000  # of an example: what three digits count
 
 MEMBER_SCHEMA = pa.schema(
     [
@@ -95,6 +101,15 @@ EXAMPLE_FIELDS = [
     ("scale", pa.float64()),
     ("licence", pa.string()),
 ]
+
+
+def track_names(count: int) -> tuple[str, ...]:
+    """Return the names of the first `count` tracks of a role whose members vary.
+
+    >>> track_names(3)
+    ('t000', 't001', 't002')
+    """
+    return tuple(f"t{number:03d}" for number in range(count))
 
 
 def headroom_scale(peak: float, codec: str) -> float:

@@ -6,8 +6,9 @@ A tar may come from anywhere: whatever it holds, it is read as a shard of ours o
 import hashlib
 import json
 import os
+import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -31,6 +32,7 @@ FILES = (
     "croissant.json",
 )  # dataset.json holds their hashes
 CHUNK = 2**20  # bytes hashed at a time
+TRACK = re.compile(r"_t[0-9]{3}$")
 
 Count = Annotated[int, Field(ge=0, lt=2**48)]  # of frames: no sum of them overflows
 Measure = Annotated[float, Field(ge=-3e38, le=3e38)] | None  # fits float32
@@ -67,6 +69,7 @@ class Record(Facts):
     activity: dict[str, Measure]
     loudness: dict[str, dict[str, Measure]]
     effects: dict[Annotated[str, Field(pattern=f"^{NAME.pattern}$")], StemFacts] | None = None
+    tracks: Any = None  # where roles vary: what each track is, by its name
 
 
 def read_record(data: bytes, where: str) -> Record:
@@ -148,30 +151,35 @@ def _rows(members: list[dict[str, Any]], record: Record, path: Path) -> Iterator
         yield {**member, **shared, "role": role, "stem": stem, "codec": record.codec, "channels": record.channels, "active": active}
 
 
-def example_rows(folder: Path, shards: Iterable[str]) -> Iterator[pa.Table]:
-    """Return the rows of examples.parquet, a table for each of these shards, from their member tables and records."""
+def example_rows(folder: Path, shards: Iterable[str], variable: Sequence[str] = ()) -> Iterator[pa.Table]:
+    """Return the rows of examples.parquet, a table for each of these shards, from their member tables and records.
+
+    `variable` are the roles whose members vary.
+    """
     for shard in shards:
         members = pq.read_table(folder / "shards" / f"{shard}.parquet", columns=["key", "role", "byte_offset", "byte_size"]).to_pylist()
         path = folder / "shards" / f"{shard}.tar"
         rows = []
-        start = 0
+        start = tracks = 0
         with open(path, "rb") as tar:
             for member in members:
                 if member["role"] != "record":
+                    tracks += member["role"] in variable[:1]
                     continue
                 tar.seek(member["byte_offset"])
                 record = read_record(tar.read(member["byte_size"]), f"{path}: {member['key']}")
                 end = member["byte_offset"] + member["byte_size"] + -member["byte_size"] % BLOCK
-                rows.append(example_row(record, shard, start, end - start))
-                start = end
+                rows.append(example_row(record, shard, start, end - start, tracks if variable else None))
+                start, tracks = end, 0
         yield shard_rows(rows)
 
 
-def example_row(record: Record, shard: str, byte_offset: int, byte_size: int) -> dict[str, Any]:
-    """Return the row of examples.parquet that belongs to a record."""
+def example_row(record: Record, shard: str, byte_offset: int, byte_size: int, tracks: int | None = None) -> dict[str, Any]:
+    """Return the row of examples.parquet that belongs to a record; `tracks` are its members in each role that varies."""
     row = {name: getattr(record, name, None) for name, _ in EXAMPLE_FIELDS}
     row |= {"song": record.song.id, "corpus": record.song.corpus, "licence": record.song.licence}
     row |= {"shard": shard, "byte_offset": byte_offset, "byte_size": byte_size}
+    row |= {} if tracks is None else {"tracks": tracks}
     row |= {f"activity_{stem}": share for stem, share in record.activity.items()}
     row |= {f"loudness_{role}_{stem}": lufs for role, stems in record.loudness.items() for stem, lufs in stems.items()}
     return row if record.effects is None else row | label_columns(record.effects)
@@ -193,6 +201,18 @@ def example_table(shards: Iterable[pa.Table]) -> pa.Table:
     remaining = iter(shards)
     joined = [_join(group) for group in iter(lambda: list(islice(remaining, 256)), [])]
     return _join(joined)
+
+
+def in_families(table: pa.Table) -> pa.Table:
+    """Return a table of examples with tracks, `activity_t000`, `activity_t001`, … side by side.
+
+    Songs with more tracks than those before them bring theirs behind everything else.
+    """
+    fixed = [name for name, _ in EXAMPLE_FIELDS]
+    families: dict[str, list[str]] = {}
+    for name in table.column_names:
+        families.setdefault(name if name in fixed else TRACK.sub("", name), []).append(name)
+    return table.select([name for names in families.values() for name in sorted(names)])
 
 
 def _join(tables: list[pa.Table]) -> pa.Table:

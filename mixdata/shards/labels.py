@@ -60,7 +60,9 @@ def label_columns(effects: dict[str, StemFacts]) -> dict[str, Any]:
 
 
 def column_type(name: str) -> pa.DataType:
-    """Return the type of a column that is not among the fixed ones: measures are float32."""
+    """Return the type of a column that is not among the fixed ones: measures are float32, `tracks` is a count."""
+    if name == "tracks":
+        return pa.int32()
     return APPLIED if name == "effects" else NAMES if name.startswith(("removed_", "kept_")) else pa.float32()
 
 

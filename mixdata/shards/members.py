@@ -55,6 +55,8 @@ class Members:
         alike = len(starts) * each == len(table) and (starts == np.arange(len(starts)) * each).all()
         self._alike = bool(alike and (self._code.reshape(len(starts), each) == self._code[:each]).all())
         self._places: dict[tuple[str, ...], np.ndarray] = {}
+        self._kind: dict[str, int] = {} if self._alike else self._kinds()  # which examples have the same members, where not all have
+        self._kind_places: dict[tuple[int, tuple[str, ...]], np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -87,7 +89,7 @@ class Members:
                 self._known(key)
             raise
         if not self._alike:
-            return first + np.stack([self._find(key, names) for key in keys])
+            return first + np.stack([self._found(key, names) for key in keys])
         if (places := self._places.get(names)) is None:
             places = self._places[names] = self._find(keys[0], names)
         return first + places
@@ -112,6 +114,17 @@ class Members:
     def _known(self, key: str) -> None:
         if key not in self._first:
             raise DamageError(f"{self.file}: has no example {key}; run `mixdata verify`")
+
+    def _kinds(self) -> dict[str, int]:
+        numbers: dict[bytes, int] = {}
+        return {key: numbers.setdefault(self._code[first : self._last[key]].tobytes(), len(numbers)) for key, first in self._first.items()}
+
+    def _found(self, key: str, names: tuple[str, ...]) -> np.ndarray:
+        """Return `_find`, looked for once for all examples with the same members."""
+        kind = self._kind[key], names
+        if (places := self._kind_places.get(kind)) is None:
+            places = self._kind_places[kind] = self._find(key, names)
+        return places
 
     def _find(self, key: str, names: tuple[str, ...]) -> np.ndarray:
         stored = self._code[self._first[key] : self._last[key]].tolist()

@@ -16,7 +16,7 @@ from mixdata.example import Audio, Example
 from mixdata.shards.cache import Cache
 from mixdata.shards.counts import Counts
 from mixdata.shards.examples import read_examples
-from mixdata.shards.format import FORMAT_VERSION, NAME, READABLE
+from mixdata.shards.format import FORMAT_VERSION, NAME, READABLE, track_names
 from mixdata.shards.mapped import Maps
 from mixdata.shards.members import RECORD
 from mixdata.shards.shard import Piece, Reading, Shard, read_stored
@@ -92,8 +92,15 @@ def _wrong(meta: dict[str, Any]) -> Iterator[str]:
     names = [name for role, stems in meta["roles"].items() for name in (role, *(stems if isinstance(stems, list) else [stems]))]
     if not all(isinstance(name, str) and NAME.fullmatch(name) for name in names):
         yield "roles"
+    variable = meta.get("variable", [])
+    if not (isinstance(variable, list) and all(isinstance(role, str) and _numbered(meta["roles"].get(role)) for role in variable)):
+        yield "variable"
     if not all(isinstance(split, dict) and isinstance(split.get("examples"), int) for split in meta["splits"].values()):
         yield "splits"
+
+
+def _numbered(stems: Any) -> bool:
+    return isinstance(stems, list) and len(stems) > 0 and stems == list(track_names(len(stems)))
 
 
 class Dataset:
@@ -113,6 +120,7 @@ class Dataset:
         self.codec: str = meta["codec"]
         self.continuous: bool = meta.get("continuous", False)
         self.roles: dict[str, tuple[str, ...]] = {role: tuple(stems) for role, stems in meta["roles"].items()}
+        self.variable: tuple[str, ...] = tuple(meta.get("variable", ()))  # roles in which an example has only the first few of the stems
         self.splits: dict[str, dict[str, Any]] = meta["splits"]
         self.counts = Counts()
         self._options = {"access": access, "cache_dir": cache_dir, "cache_bytes": cache_bytes}
@@ -214,6 +222,8 @@ class Dataset:
             roles.setdefault(role, {})[stem] = read
             active.setdefault(role, {})[stem] = bool(shard.active[member])
         activity = {name.removeprefix("activity_"): float(of[name]) for name in self.examples.columns if name.startswith("activity_")}
+        for role in self.variable:  # the table has a column for every track of any example
+            activity = {stem: share for stem, share in activity.items() if stem not in self.roles[role] or stem in roles.get(role, ())}
         try:
             record = json.loads(shard.record(of["key"]))
         except (ValueError, RecursionError) as error:

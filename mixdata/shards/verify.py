@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 from mixdata.errors import MixdataError
 from mixdata.progress import Progress
 from mixdata.shards.examples import read_examples
-from mixdata.shards.format import BITS, KEY, MEMBER_SCHEMA, PLANAR, SHARD, decode_stored
+from mixdata.shards.format import BITS, KEY, MEMBER_SCHEMA, PLANAR, SHARD, decode_stored, track_names
 from mixdata.shards.index import FILES, Facts, checksum, complaints, example_row, index_tar, read_record, shard_rows
 from mixdata.shards.reader import open_dataset
 from mixdata.shards.shard import read_table
@@ -61,7 +61,12 @@ class Promises(Facts):
     continuous: bool
     roles: dict[str, list[str]]
     sums: list[Sum]
+    variable: list[str] = Field(default_factory=list)
     imported: Imported | None = None
+
+    def members(self, tracks: int) -> dict[str, list[str]]:
+        """Return the roles and stems of an example with so many tracks in each role that varies."""
+        return {role: stems[:tracks] if role in self.variable else stems for role, stems in self.roles.items()}
 
 
 class ShardFacts(Facts):
@@ -96,7 +101,8 @@ def verify(path: str | Path, workers: int = 1, quiet: bool = True) -> list[Probl
 
     Checked: the content of dataset.json against its checksum; every other file against its hash there; member tables and
     examples.parquet against the tars; every member decodes to its declared shape and type; inactive members are silent; where
-    dataset.json promises it, blocks of a song join and stems sum to their mixture; no song is in several splits.
+    dataset.json promises it, blocks of a song join and stems sum to their mixture; no song is in several splits; where examples have
+    tracks of varying number, none lacks one in between, and all of a song have equally many.
     Raises `UsageError` where there is no finished dataset.
     """
     dataset = open_dataset(path)
@@ -116,6 +122,7 @@ def verify(path: str | Path, workers: int = 1, quiet: bool = True) -> list[Probl
         examples = None
     else:
         problems += _check_songs(folder, examples, contents, promises.sample_rate)
+        problems += _check_tracks(examples, promises)
     with Progress("verifying", total=len(shards), unit="shard", quiet=quiet) as progress:
         for found in _map(folder, promises, shards, rows_by_shard(shards, examples), workers):
             problems += found
@@ -220,6 +227,23 @@ def _check_songs(folder: Path, table: pa.Table, contents: Contents, sample_rate:
             yield Problem("dataset.json", f"counts of split {name} are not those of examples.parquet")
 
 
+def _check_tracks(examples: pa.Table, promises: Promises) -> Iterator[Problem]:
+    """See that the roles that vary list as many tracks as the examples have, and that a song's blocks have equally many."""
+    counts = {role: len(promises.roles[role]) for role in promises.variable}
+    if not counts:
+        return
+    if "tracks" not in examples.column_names or not pa.types.is_integer(examples["tracks"].type) or examples["tracks"].null_count:
+        yield Problem("examples.parquet", "has no whole column tracks of whole numbers")
+        return
+    most = max(examples["tracks"].to_pylist(), default=0)
+    for role, count in counts.items():
+        if count != most:
+            yield Problem("dataset.json", f"lists {count} tracks of {role}, the example with the most has {most}")
+    for song, tracks in examples.select(["song", "tracks"]).to_pandas().groupby("song")["tracks"].unique().items():
+        if len(tracks) > 1:
+            yield Problem("examples.parquet", f"{song} has blocks of {' and '.join(map(str, sorted(tracks)))} tracks")
+
+
 def check_shard(folder: Path, promises: Promises, shard: ShardFacts, examples: pa.Table | None) -> list[Problem]:
     """Check one shard: bytes, tables, audio. `examples` are its rows of examples.parquet, None where that cannot be read."""
     problems: list[Problem] = []
@@ -268,7 +292,8 @@ def _check_examples(tar: Path, promises: Promises, shard: ShardFacts, members: p
             where = f"shards/{tar.name} {key}"
             record = read_record(_bytes(file, group[-1]), where)
             end = group[-1]["byte_offset"] + group[-1]["byte_size"] + -group[-1]["byte_size"] % 512
-            derived.append(example_row(record, shard.name, start, end - start))
+            tracks = sum(row["role"] in promises.variable[:1] for row in group)
+            derived.append(example_row(record, shard.name, start, end - start, tracks if promises.variable else None))
             start = end
             if not KEY.fullmatch(key):
                 yield Problem(where, "is not a valid key")
@@ -281,14 +306,26 @@ def _check_examples(tar: Path, promises: Promises, shard: ShardFacts, members: p
             made: dict[str, list[str]] = {}
             for row in group[:-1]:
                 made.setdefault(row["role"], []).append(row["stem"])
-            if list(made.items()) != list(promises.roles.items()):
-                yield Problem(where, f"has members {made}, dataset.json says {promises.roles}")
+            if list(made.items()) != list(promises.members(tracks).items()):
+                yield Problem(where, _other_members(made, promises, tracks))
                 continue
+            if promises.variable and not (isinstance(record.tracks, dict) and list(record.tracks) == list(track_names(tracks))):
+                yield Problem(where, f"its record does not tell of its {tracks} tracks, t000 to {track_names(tracks)[-1]}, and no others")
             yield from _check_audio(file, promises, where, group[:-1])
     if len(derived) != shard.examples:
         yield Problem(f"shards/{tar.name}", f"holds {len(derived)} examples, dataset.json says {shard.examples}")
     if examples is not None and not _same(examples, shard_rows(derived)):
         yield Problem("examples.parquet", f"its rows of shard {shard.name} are not what the tar's records say")
+
+
+def _other_members(made: dict[str, list[str]], promises: Promises, tracks: int) -> str:
+    """Say how an example's members are not those of dataset.json."""
+    for role in promises.variable:
+        held = [stem for stem in promises.roles[role] if stem in made.get(role, ())]
+        for stem, found in zip(promises.roles[role], held, strict=False):
+            if stem != found:
+                return f"lacks {role}.{stem}, though it has {role}.{held[-1]}"
+    return f"has members {made}, dataset.json says {promises.members(tracks)}"
 
 
 def _bytes(file: BinaryIO, member: dict[str, Any]) -> bytes:

@@ -67,7 +67,10 @@ def train(
             raise UsageError(f"{name} must be at least {least}, got {value}")
     if not 0 < lr < float("inf"):
         raise UsageError(f"lr must be above 0, got {lr}")
-    stored = open_dataset(dataset).roles
+    opened = open_dataset(dataset)
+    stored = opened.roles
+    if {"input", "target"} & set(opened.variable):
+        raise UsageError(f"{dataset}: the reference model knows stems by their names; here every song has tracks of its own")
     if "input" not in stored or "mixture" not in stored.get("target", ()):
         hint = "build it with --set effects.mixture=true" if "target" in stored else "build it with a recipe that makes input and target"
         raise UsageError(f"{dataset}: the reference trainer learns input stems → target mixture, which is not in this dataset; {hint}")
