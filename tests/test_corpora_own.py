@@ -10,11 +10,11 @@ import soundfile as sf
 
 import mixdata
 from mixdata import audio
-from mixdata.corpora import load_corpus
+from mixdata.corpora import corpus_names, load_corpus
 from mixdata.effects.impulse_responses import ImpulseResponses
 from mixdata.errors import MixdataError, SongError, UsageError
 from mixdata.song import Track, summed
-from tests.conftest import SONGS, small_recipe
+from tests.conftest import REPOSITORY, SONGS, small_recipe
 from tests.trees import musdb_hq, noise, write_wav
 
 RATE = 44100
@@ -349,3 +349,24 @@ def test_impulse_responses_are_no_songs(tmp_path):
     write_wav(tmp_path / "hall" / "a.wav", seconds=2)
     with pytest.raises(UsageError, match="impulse responses, not songs"):
         mixdata.build("separated_pseudo", tmp_path / "set", [f"impulse_responses:{tmp_path}"], workers=0, quiet=True)
+
+
+# -- all of them -------------------------------------------------------------------------------------------------
+
+
+def test_the_table_in_the_docs_is_that_of_the_facts():
+    from mixdata.report.corpora import corpora_table
+
+    text = (REPOSITORY / "docs" / "corpora.md").read_text(encoding="utf-8")
+    shown = text.partition("corpora list --markdown -->\n")[2].partition("<!-- end of table")[0]
+    assert shown == corpora_table(), "mixdata corpora list --markdown prints the table for docs/corpora.md"
+    assert {f"`{name}`" for name in corpus_names()} == {line.split(" | ")[0].removeprefix("| ") for line in shown.splitlines()[2:]}
+
+
+def test_a_corpus_is_one_file_of_at_most_sixty_lines():
+    import mixdata.corpora as package
+
+    (folder,) = package.__path__
+    made = {"synth", "folder"}  # the first makes its audio, the second guesses what any folder is
+    long = {name: count for name in corpus_names() if (count := len(Path(folder, f"{name}.py").read_text().splitlines())) > 60}
+    assert set(long) <= made

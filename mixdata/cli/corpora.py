@@ -17,8 +17,15 @@ corpora_app = typer.Typer(no_args_is_help=True, help="List, look at and fetch co
 
 
 @corpora_app.command("list")
-def corpora_list(as_json: Json = False) -> None:
+def corpora_list(
+    as_json: Json = False, markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of docs/corpora.md.")] = False
+) -> None:
     """List the corpora that mixdata can read."""
+    if markdown:
+        from mixdata.report.corpora import corpora_table
+
+        print(corpora_table(), end="")
+        return
     from mixdata.corpora import corpus_facts, corpus_names
 
     facts = [corpus_facts(name) for name in corpus_names()]

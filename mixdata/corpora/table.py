@@ -1,24 +1,16 @@
 """A table of one's own: CSV, JSON Lines or Parquet with a row per song and columns that hold paths."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from mixdata import audio
+from mixdata.corpora._table import read_rows
 from mixdata.corpora.base import corpus
 from mixdata.errors import UsageError
 from mixdata.song import Song, Track
-from mixdata.text import cleaned, readable
+from mixdata.text import cleaned
 
-READERS = {
-    ".csv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig"),
-    ".tsv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep="\t"),
-    ".jsonl": lambda path: pd.read_json(path, lines=True, dtype=False),
-    ".parquet": pd.read_parquet,
-}
 GROUPS = ("artist", "album", "group")
 SAID = ("title", "split", "licence", "wet", "mixture", "published", *GROUPS)
 SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test"}
@@ -27,16 +19,9 @@ SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "val
 @corpus("table")
 def songs(root: Path, *, input: str = "input", target: str = "target") -> Iterator[Song]:
     """The songs of the table, in its order. `input` and `target` name the columns of pairs."""
-    if root.suffix.lower() not in READERS or not root.is_file():
-        raise UsageError(f"{root}: give a table as a file that ends in {', '.join(READERS)}")
-    try:
-        rows: list[dict[str, Any]] = READERS[root.suffix.lower()](root).to_dict("records")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{root}: cannot be read as a table: {' '.join(str(error).split())[:300]}") from None
     renamed = {input: "input.mixture", target: "target.mixture"}
-    for number, row in enumerate(rows, start=1):
-        told = {renamed.get(str(name), str(name)): value for name, value in row.items() if not _empty(value)}
-        song = _song(root, told, f"{root}: row {number}")
+    for number, row in enumerate(read_rows(root), start=1):
+        song = _song(root, {renamed.get(name, name): value for name, value in row.items()}, f"{root}: row {number}")
         if not song.tracks():
             raise UsageError(f"{root}: row {number} names no audio: a column mixture, or one per stem, holds paths (.wav, .flac, …)")
         yield song
@@ -46,7 +31,7 @@ def _song(table: Path, told: dict[str, Any], where: str) -> Song:
     tracks: dict[str, Track] = {}
     facts: dict[str, Any] = {}
     for name, value in told.items():
-        if name in ("mixture", "published") or (name not in SAID and _is_audio(value)):
+        if name in ("mixture", "published") or (name not in SAID and Path(str(value)).suffix.lower() in audio.EXTENSIONS):
             tracks[name] = Track(table.parent / str(value))
         elif name not in SAID:
             facts[name] = value if isinstance(value, str | int | float | bool) else str(value)
@@ -72,11 +57,3 @@ def _song(table: Path, told: dict[str, Any], where: str) -> Song:
         free_lengths=bool(named["raw"]),
         facts=facts,
     )
-
-
-def _is_audio(value: Any) -> bool:
-    return isinstance(value, str) and Path(value).suffix.lower() in audio.EXTENSIONS and "\n" not in readable(value)
-
-
-def _empty(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))

@@ -1,6 +1,7 @@
 """The table of corpora in the docs, made of their facts."""
 
 from mixdata.corpora import CorpusFacts, corpus_facts, corpus_names
+from mixdata.taxonomy import GROUPS
 from mixdata.text import size
 
 COLUMNS = ("corpus", "what", "songs", "hours", "size", "stems", "rates", "licence", "how to get it")
@@ -25,7 +26,7 @@ def _row(facts: CorpusFacts) -> tuple[str, ...]:
         _songs(facts),
         "" if facts.hours is None else f"{facts.hours:g}",
         "" if facts.bytes is None else size(facts.bytes),
-        ", ".join(facts.stems) or "as found",
+        "the eleven groups" if set(facts.stems) == set(GROUPS) else ", ".join(facts.stems) or "as found",
         rates + bits,
         _plain(licence),
         got if facts.needs_root else "comes with mixdata",
