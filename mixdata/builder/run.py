@@ -62,7 +62,7 @@ def build(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     out = Path(out if out is not None else recipe.name)
     folder.refuse_foreign(out)
-    plan = plan_build(recipe, corpora, limit, quiet)
+    plan = plan_build(recipe, corpora, limit, quiet, cache_dir)
     if folder.is_finished(out, plan):
         return open_dataset(out)
     with exclusive(out):
@@ -72,11 +72,17 @@ def build(
     return open_dataset(out)
 
 
-def plan_build(recipe: Recipe, corpora: Iterable[Corpus | str] | None, limit: int | None = None, quiet: bool = False) -> Plan:
-    """Lay out a build from the given corpora, else from the recipe's own."""
+def plan_build(
+    recipe: Recipe,
+    corpora: Iterable[Corpus | str] | None,
+    limit: int | None = None,
+    quiet: bool = False,
+    cache_dir: str | Path | None = None,
+) -> Plan:
+    """Lay out a build from the given corpora, else from the recipe's own. What is costly to find out is kept in the cache."""
     chosen = list(corpora or recipe.header.corpora)
     opened = [corpus if isinstance(corpus, Corpus) else load_corpus(corpus) for corpus in chosen]
-    return make_plan(recipe.with_corpora([corpus.spec for corpus in opened]), opened, limit, quiet)
+    return make_plan(recipe.with_corpora([corpus.spec for corpus in opened]), opened, limit, quiet, fingerprint_folder(cache_dir))
 
 
 def default_workers(plan: Plan) -> int:
@@ -100,11 +106,18 @@ def cache_folder(given: str | Path | None, out: Path) -> Path:
     return place if os.path.isabs(base) and writable else out / ".build" / "cache"
 
 
+def fingerprint_folder(given: str | Path | None) -> Path | None:
+    """Return where fingerprints of tracks are kept: in the cache, where there is one outside the build."""
+    place = cache_folder(given, Path())
+    return None if place.is_relative_to(".build") else place / "fingerprints"
+
+
 def estimate(plan: Plan, workers: int, seconds: float = 10.0) -> Estimate:
     """Try the steps on some seconds of one song, without writing anything, and reckon up."""
     for planned in plan.songs[:5]:
         # Stems from files fit whole songs only; so a short song is tried whole where an excerpt of it does not do.
-        for part in (seconds, None) if planned.frames < 60 * plan.recipe.header.sample_rate else (seconds,):
+        short = planned.frames < 60 * plan.recipe.header.sample_rate
+        for part in (None,) if plan.recipe.variable() else (seconds, None) if short else (seconds,):
             began = time.perf_counter()
             try:
                 work = run_song(planned, plan.recipe.single(), None, part)

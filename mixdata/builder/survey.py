@@ -12,12 +12,14 @@ from typing import Any
 from mixdata import rng
 from mixdata.corpora import Corpus
 from mixdata.errors import SongError, UsageError
+from mixdata.licences import Use, allows, licences_in, refusal
 from mixdata.progress import Progress
 from mixdata.recipes.model import Recipe
 from mixdata.recipes.work import SHORTEST, refuse_channels
 from mixdata.song import Song
 
 SPLITS = ("train", "valid", "test")
+_WIDER = {"commercial": "build for research (--set licence=research)", "research": "build for yourself (--set licence=any)"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class PlannedSong:
     """A song that the build will use.
 
     `frames` is its length at the recipe's rate, `fingerprints` what its examples are made of besides itself, `place` where it lies on
-    this machine (for messages and for noticing that a file changed; not part of what is built).
+    this machine (for messages and for noticing that a file changed; not part of what is built). `tracks` is how many stems its examples
+    have in the recipe's variable roles.
     """
 
     song: Song
@@ -58,6 +61,7 @@ class PlannedSong:
     frames: int
     fingerprints: tuple[str, ...]
     place: Place
+    tracks: int = 0
 
     def about(self) -> dict[str, Any]:
         """Return what every record says of the song."""
@@ -80,19 +84,21 @@ def survey(recipe: Recipe, corpora: Iterable[Corpus], quiet: bool = False) -> tu
     for corpus in corpora:
         if corpus.facts.kind == "responses":
             raise UsageError(f"corpus {corpus.spec!r} holds impulse responses, not songs: give its folder to the effect convolution")
+    _refuse_weights(recipe)
     songs = [(song, corpus.root) for corpus in corpora for song in corpus]
     if not songs:
         raise UsageError("the corpora hold no songs")
-    shares, given = recipe.header.splits, _given_splits(song for song, _ in songs)
+    shares, given = recipe.header.splits, given_splits(song for song, _ in songs)
 
     def examine(item: tuple[Song, Path | None]) -> PlannedSong | tuple[Place, SongError]:
         song, root = item
         place = Place.of(song, root)
         try:
+            _refuse_licence(song, recipe.header.licence)
             frames, fingerprints = _examine(song, recipe)
             # A song without a split of its own follows its artist's songs that have one: else the artist would be in two splits.
             split = song.split or given.get(song.group) or split_of(song.group, shares)
-            return PlannedSong(song, split, frames, fingerprints, place)
+            return PlannedSong(song, split, frames, fingerprints, place, recipe.song_tracks(song))
         except SongError as error:
             return place, error
         except OSError as error:
@@ -121,7 +127,7 @@ def survey(recipe: Recipe, corpora: Iterable[Corpus], quiet: bool = False) -> tu
     return usable, rejected
 
 
-def _given_splits(songs: Iterable[Song]) -> dict[str, str]:
+def given_splits(songs: Iterable[Song]) -> dict[str, str]:
     """Return the split that a corpus gave each group; a group in several counts as test before valid before train."""
     given: dict[str, str] = {}
     for song in songs:
@@ -138,6 +144,24 @@ def split_of(group: str, shares: dict[str, float]) -> str:
         if place < edge:
             return split
     return next(split for split in reversed(SPLITS) if shares.get(split))
+
+
+def _refuse_licence(song: Song, use: Use) -> None:
+    """Raise `SongError` where the song's licence does not allow what the recipe's `licence` asks for."""
+    for terms in licences_in(song.licence):
+        if not allows(terms, use):
+            raise SongError("licence", f"{song.title}: {refusal(terms, use)}; {_WIDER[use]} to use it")
+
+
+def _refuse_weights(recipe: Recipe) -> None:
+    """Raise `UsageError` where what a step adds to every song, such as separator's weights, does not allow the recipe's use."""
+    use = recipe.header.licence
+    for name, id in recipe.licences().items() if use != "any" else ():
+        for terms in licences_in(id):
+            if not allows(terms, use):
+                raise UsageError(
+                    f"{recipe.source}: {name}: {refusal(terms, use)}; it would be in every song. Use another, or {_WIDER[use]}"
+                )
 
 
 def song_row(song: Song, place: Place, split: str | None, error: SongError | None = None) -> dict[str, Any]:

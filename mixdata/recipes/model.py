@@ -6,11 +6,12 @@ import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from mixdata.errors import RecipeError, UsageError
+from mixdata.licences import Use
 from mixdata.params import Params
 from mixdata.recipes import strict_yaml
 from mixdata.recipes.registry import STEPS, Step
@@ -47,6 +48,9 @@ class Output(Params):
         return self
 
 
+LeakName = Annotated[str, Field(pattern=r"^(all|(artist|song|recording|trained_on):.+)$")]
+
+
 class Header(Params):
     """Everything in a recipe but its steps."""
 
@@ -56,7 +60,10 @@ class Header(Params):
     sample_rate: Annotated[int, Field(ge=8000, le=192_000)] = 44_100
     max_song_seconds: Annotated[float, Field(gt=0, le=86_400)] = 1800.0  # a song is held in memory whole, a dozen times over
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    licence: Use = "any"  # what the dataset shall be good for; decides which songs are used, not what is made of them
     splits: Annotated[dict[str, Annotated[float, Field(ge=0, le=1)]], Field(default_factory=lambda: dict(SPLITS))]
+    allow_leaks: Annotated[list[LeakName], Field(default_factory=list)]  # between splits, by name; what is built of a song stays the same
+    leak_check: Literal["audio", "names"] = "audio"  # of several corpora: whether they are listened to as well
     output: Output = Output()
 
     @model_validator(mode="after")
@@ -107,6 +114,11 @@ class Recipe:
         """Return the recipe with these corpora in place of its own."""
         return Recipe(self.header.model_copy(update={"corpora": specs}), self.steps, self.source)
 
+    def allowing(self, leaks: list[str]) -> "Recipe":
+        """Return the recipe with these leaks allowed as well."""
+        allowed = TypeAdapter(list[LeakName]).validate_python([*self.header.allow_leaks, *leaks])
+        return Recipe(self.header.model_copy(update={"allow_leaks": allowed}), self.steps, self.source)
+
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML that `load_recipe` reads back to the same recipe."""
         return strict_yaml.dump(self.resolved())
@@ -118,7 +130,8 @@ class Recipe:
     def identity(self) -> str:
         """Hash of all that decides the bytes but the songs: recipe, format, step versions, weights."""
         resolved = self.resolved()
-        del resolved["corpora"], resolved["title"]
+        for without in ("corpora", "title", "licence", "allow_leaks", "leak_check"):
+            del resolved[without]
         parts = {
             "format": FORMAT_VERSION,
             "recipe": resolved,
@@ -140,12 +153,24 @@ class Recipe:
         return [call.step.song_fingerprint(call.params, song) for call in self.steps if call.step.song_fingerprint is not None]
 
     def roles(self) -> dict[str, list[str]]:
-        """Return the roles and stems of every example, in the order in which they are stored."""
+        """Return the roles and stems of every example, in the order in which they are stored; none for a role in `variable`."""
         made: dict[str, list[str]] = {}
         for call in self.steps:
             if call.step.roles is not None:
                 made = call.step.roles(call.params, made)
         return made
+
+    def licences(self) -> dict[str, str]:
+        """Return the licences of what goes into the examples besides the songs, by step and name. Loads weights."""
+        return {f"{call.label}: {name}": id for call in self.steps for name, id in call.step.licences(call.params).items()}
+
+    def variable(self) -> list[str]:
+        """Return the roles whose stems differ from song to song: t000, t001, …"""
+        return [role for call in self.steps for role in call.step.variable(call.params)]
+
+    def song_tracks(self, song: Song) -> int:
+        """Return how many stems an example of this song has in the roles in `variable`. Raises `SongError` where it can have none."""
+        return sum(call.step.song_tracks(call.params, song) for call in self.steps if call.step.song_tracks is not None)
 
     def sums(self) -> list[str]:
         """Return the roles whose stems sum to their mixture."""

@@ -24,8 +24,11 @@ class Step:
     `fingerprint(params)` adds what else decides the output (weights, impulse responses), `song_fingerprint(params, song)` what else
     it reads for one song; `pin(params)` writes such hashes into the parameters. `continuous(params)` says whether the blocks of a song
     still join without a seam. `warm_up(params)` does once, before there are workers, what each would otherwise do at its start.
+    `variable(params)` names the roles whose stems differ from song to song; `roles` gives such a role as an empty list, and
+    `song_tracks(params, song)` returns how many a song has of it.
     `fits(params, sample_rate, earlier)` says what does not go with the rate and the parameters of the steps before, by their names.
-    `files(params)` are small files, by name, that travel with the dataset because its use needs them.
+    `files(params)` are small files, by name, that travel with the dataset because its use needs them. `licences(params)` are the licences
+    of what goes into the output besides the songs, such as a separator's weights, by name.
     """
 
     name: str
@@ -44,6 +47,9 @@ class Step:
     warm_up: Callable[[Any], None]
     fits: Callable[[Any, int, dict[str, Any]], Iterable[str]]
     files: Callable[[Any], dict[str, bytes]]
+    variable: Callable[[Any], list[str]]
+    song_tracks: Callable[[Any, Song], int] | None
+    licences: Callable[[Any], dict[str, str]]
     summary: str
 
 
@@ -67,6 +73,9 @@ def step(
     warm_up: Callable[[Any], None] = lambda params: None,
     fits: Callable[[Any, int, dict[str, Any]], Iterable[str]] = lambda params, sample_rate, earlier: (),
     files: Callable[[Any], dict[str, bytes]] = lambda params: {},
+    variable: Callable[[Any], list[str]] = lambda params: [],
+    song_tracks: Callable[[Any, Song], int] | None = None,
+    licences: Callable[[Any], dict[str, str]] = lambda params: {},
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a step: `@step("gate", Gate)` above `def gate(work, params): …`."""
 
@@ -74,7 +83,7 @@ def step(
         summary = (run.__doc__ or "").strip().splitlines()[0] if run.__doc__ else ""
         schema = TypeAdapter(params)
         given = (needs, frozenset(makes), fingerprint, song_fingerprint, pin, roles, continuous, sums, warm_up, fits, files)
-        STEPS[name] = Step(name, run, schema, version, scope, *given, summary)
+        STEPS[name] = Step(name, run, schema, version, scope, *given, variable, song_tracks, licences, summary)
         return run
 
     return register

@@ -1,5 +1,6 @@
 """What the steps of a recipe work on: one song, loaded, and what was done to it so far."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ class Work:
 
     `mixture` is `(2, frames)` at the recipe's rate. Steps fill `roles`, mark what does not exist in `active`, note what they measured in
     `measures` (columns of songs.parquet, and in every record), what they counted in `counts` (columns of songs.parquet) and what they did
-    in `history` (goes into every record). `activity[stem]` tells per hop of `activity_hop_seconds` whether the stem sounds. `shares` are
-    the sizes of the splits. `scratch` is where a step keeps what it needs again for the song's next example.
+    in `history` (goes into every record). `activity[stem]` tells per hop of `activity_hop_seconds` whether the stem sounds. `record` is
+    put into every record beside that. `shares` are the sizes of the splits. `scratch` is where a step keeps what it needs again for the
+    song's next example.
     """
 
     song: Song
@@ -39,6 +41,7 @@ class Work:
     measures: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     scratch: dict[Any, Any] = field(default_factory=dict)
@@ -60,12 +63,18 @@ def not_summing(role: str) -> str:
 
 
 def load_work(song: Song, split: str, sample_rate: int, seed: int, cache_dir: Path | None = None) -> Work:
-    """Read a song's mixture (or the sum of its stems) as stereo at `sample_rate`. Raises `SongError` where it cannot be used."""
+    """Read a song's mixture as stereo at `sample_rate`: where it has none, the sum of its stems, else its published mix, else the sum
+    of its raw tracks. Raises `SongError` where it cannot be used.
+    """
     warnings: list[str] = ["errata"] if song.errata else []
     if song.mixture is not None:
         mixture = read_stereo(song.mixture, sample_rate, warnings)
+    elif song.pair:  # what a whole song is measured by is its target
+        mixture = read_stereo(next(iter(song.pair.get("target", next(iter(song.pair.values()))).values())), sample_rate, warnings)
+    elif song.stems or song.published is None:
+        mixture = _sum((song.stems or song.raw).values(), sample_rate, warnings, song.free_lengths or not song.stems)
     else:
-        mixture = _sum([read_stereo(track, sample_rate, warnings) for track in song.stems.values()], warnings)
+        mixture = read_stereo(song.published, sample_rate, warnings)
     if mixture.shape[1] < SHORTEST * sample_rate:
         raise SongError("too_short", f"{song.title}: {mixture.shape[1] / sample_rate:.2f} s; songs under {SHORTEST:g} s are left out")
     if float(np.abs(mixture).max()) > LOUDEST:
@@ -94,13 +103,22 @@ def refuse_channels(track: Track, channels: int) -> None:
         raise SongError("channels", f"{track.path}: {channels} channels; only mono and stereo are used")
 
 
-def _sum(stems: list[Audio], warnings: list[str]) -> Audio:
-    if not stems:
+def _sum(tracks: Iterable[Track], sample_rate: int, warnings: list[str], free_lengths: bool) -> Audio:
+    """Return the sum, as long as the longest; holds one track at a time."""
+    total, lengths = np.zeros((2, 0)), set[int]()
+    for track in tracks:
+        total = added(total, read_stereo(track, sample_rate, warnings), lengths)
+    if not lengths:
         raise SongError("empty", "the song has neither mixture nor stems")
-    longest = max(stem.shape[1] for stem in stems)
-    if any(stem.shape[1] != longest for stem in stems):
+    if len(lengths) > 1 and not free_lengths:
         warnings.append("unequal_lengths")
-    total = np.zeros((2, longest))
-    for stem in stems:
-        total[:, : stem.shape[1]] += stem
     return total.astype(np.float32)
+
+
+def added(total: np.ndarray, samples: Audio, lengths: set[int]) -> np.ndarray:
+    """Return `total` (float64) with the samples added to it, longer where they are; note their length."""
+    lengths.add(samples.shape[1])
+    if samples.shape[1] > total.shape[1]:
+        total = np.pad(total, ((0, 0), (0, samples.shape[1] - total.shape[1])))
+    total[:, : samples.shape[1]] += samples
+    return total

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from mixdata.recipes.pair_maker import MIXTURE, Made, Maker, Source, assemble
 from mixdata.recipes.pair_words import Effects
 from mixdata.recipes.registry import step
 from mixdata.recipes.work import Work
+from mixdata.text import cleaned
 
 
 @lru_cache(maxsize=4)
@@ -35,6 +37,18 @@ def _fingerprint(params: Any) -> str:
     opened_responses.cache_clear()  # the folder may have changed since another build in this process
     rooms = opened_responses(params.impulse_responses).fingerprint if params.impulse_responses is not None else None
     return hashlib.sha256(json.dumps([versions, rooms], sort_keys=True).encode()).hexdigest()
+
+
+def responses_licence(folder: str | None) -> dict[str, str]:
+    """Return the licence of a folder's impulse responses: the first line of `licence.txt` in it, else unknown."""
+    if folder is None:
+        return {}
+    try:
+        with (Path(folder) / "licence.txt").open(encoding="utf-8", errors="replace") as file:
+            written = cleaned(file.readline(200))
+    except OSError:
+        written = ""
+    return {"impulse responses (licence.txt in their folder tells their licence)": written or "unknown"}
 
 
 def _warm_up(params: Any) -> None:
@@ -92,6 +106,7 @@ def _never_at(words: Any, sample_rate: int, random: np.random.Generator, draws: 
     warm_up=_warm_up,
     fits=_fits,
     sums=lambda params: ["input", "target"] if params.mixture else [],
+    licences=lambda params: responses_licence(params.impulse_responses if "convolution" in params.used_anywhere() else None),
 )
 def effects(work: Work, example: Example, params: Any, label: str) -> Iterator[Example]:
     """Draw a chain for each stem, make input and target with it, verify the pair, and draw anew where it fails."""

@@ -13,7 +13,7 @@ from mixdata.normalization.normalize import DEFAULT_TARGETS, normalize_stem
 from mixdata.normalization.settings import Settings
 from mixdata.normalization.targets import Targets, load_targets, target_names
 from mixdata.recipes.registry import step
-from mixdata.recipes.steps.effects import opened_responses
+from mixdata.recipes.steps.effects import opened_responses, responses_licence
 from mixdata.recipes.work import Work, not_summing
 
 IN_DATASET = "targets.npz"
@@ -101,6 +101,7 @@ def _warm_up(params: Normalize) -> None:
     warm_up=_warm_up,
     fits=_fits,
     files=lambda params: {IN_DATASET: opened_targets(params).to_bytes()},
+    licences=lambda params: responses_licence(params.impulse_responses if params.reverb is not None else None),
 )
 def normalize(work: Work, params: Normalize, label: str) -> None:
     """Bring every stem of the role to its targets: reverb send, EQ, dynamics, panning, loudness; fitted once per song."""

@@ -56,6 +56,7 @@ def segment(work: Work, params: Segment, label: str) -> None:
                 roles=roles,
                 active=work.active,
                 activity={stem: _share(mask, start, stop, work) for stem, mask in work.activity.items()},
+                record=dict(work.record),
             )
         )
 

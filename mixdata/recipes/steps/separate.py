@@ -46,6 +46,12 @@ def _roles(params: Any, made: dict[str, list[str]]) -> dict[str, list[str]]:
     return made | {"input": stems, "target": ["mixture", *stems]}
 
 
+def _licences(params: Any) -> dict[str, str]:
+    separator = loaded(params)
+    model = getattr(params, "model", None)
+    return {} if separator.licence is None else {f"{params.separator}:{model}" if model else params.separator: separator.licence}
+
+
 @step(
     "separate",
     Separate,
@@ -55,6 +61,7 @@ def _roles(params: Any, made: dict[str, list[str]]) -> dict[str, list[str]]:
     pin=lambda params: params.pinned(loaded(params)),
     roles=_roles,
     sums=lambda params: ["target"],
+    licences=_licences,
 )
 def separate(work: Work, params: Any, label: str) -> None:
     """Separate the mixture: role `input` gets the raw estimates, role `target` the mixture and stems that sum to it."""
