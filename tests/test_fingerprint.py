@@ -1,0 +1,189 @@
+"""Fingerprints: the same recording is known again, whatever was done to it, and nothing else is."""
+
+import io
+from functools import cache
+from itertools import combinations
+
+import lameenc
+import numpy as np
+import pytest
+import soundfile
+from scipy import signal
+
+import trees
+from mixdata import audio
+from mixdata.corpora import load_corpus
+from mixdata.leaks import fingerprint as module
+from mixdata.leaks.fingerprint import HOP, RATE_HZ, Fingerprint, fingerprint, fingerprint_track, match
+from mixdata.leaks.index import candidates
+from mixdata.song import Track
+
+RATE = 44100
+SECONDS = 16
+
+
+@cache
+def song(number: int, stem: str = "mixture", sample_rate: int = RATE) -> np.ndarray:
+    (found,) = load_corpus(f"synth:songs=1,first={number},seconds={SECONDS},sample_rate={sample_rate}")
+    return dict(found.tracks())[stem].read()[0]
+
+
+@cache
+def printed(number: int, stem: str = "mixture") -> Fingerprint:
+    return fingerprint(song(number, stem), RATE)
+
+
+def lossy(samples: np.ndarray, kbps: int) -> np.ndarray:
+    encoder = lameenc.Encoder()
+    encoder.set_bit_rate(kbps)
+    encoder.set_in_sample_rate(RATE)
+    encoder.set_channels(2)
+    encoder.silence()
+    data = encoder.encode(np.rint(0.5 * samples.T * 32767).astype(np.int16).tobytes()) + encoder.flush()
+    decoded, rate = soundfile.read(io.BytesIO(bytes(data)), dtype="float32")  # LAME lowers the rate with the bit rate
+    return audio.resample(decoded.T, rate, RATE)
+
+
+def equalized(samples: np.ndarray, gain_db: float) -> np.ndarray:
+    """Peaking filters at 150, 600, 2000 and 5000 Hz, up and down in turn, by the formula of the RBJ cookbook."""
+    for place, centre_hz in enumerate((150, 600, 2000, 5000)):
+        root, angle = 10 ** (gain_db * (-1) ** place / 40), 2 * np.pi * centre_hz / RATE
+        alpha = np.sin(angle) / 1.8
+        above = [1 + alpha * root, -2 * np.cos(angle), 1 - alpha * root]
+        below = [1 + alpha / root, -2 * np.cos(angle), 1 - alpha / root]
+        samples = signal.lfilter(above, below, samples)
+    return samples.astype(np.float32)
+
+
+CHANGES = {
+    "gain up": lambda x: 10 * x,
+    "gain down": lambda x: 0.1 * x,
+    "16 bit": lambda x: np.rint(0.1 * x * 32768).astype(np.float32) / 32768,
+    "MP3 at 128 kbit/s": lambda x: lossy(x, 128),
+    "MP3 at 64 kbit/s": lambda x: lossy(x, 64),
+    "equalizer": lambda x: equalized(x, 12),
+    "the other equalizer": lambda x: equalized(x, -12),
+    "0.3 s of silence before": lambda x: np.pad(x, ((0, 0), (round(0.3 * RATE), 0))),
+    "half a hop cut off": lambda x: x[:, HOP // 2 * RATE // RATE_HZ :],
+    "an excerpt of 5 s": lambda x: x[:, 4 * RATE : 9 * RATE],
+    "mono": lambda x: x.mean(axis=0, keepdims=True),
+    "polarity": lambda x: -x,
+    "all at once": lambda x: lossy(equalized(0.1 * x[:, 5000:], 12), 64),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_recording_is_known_again_after(change):
+    for number in (0, 3):
+        found = match(printed(number), fingerprint(CHANGES[change](song(number)), RATE))
+        assert found.same, found
+
+
+def test_a_recording_is_known_again_at_another_rate():
+    other = audio.resample(song(1), RATE, 48000)
+    assert match(printed(1), fingerprint(other, 48000)).score > 0.9
+
+
+@pytest.mark.parametrize("seconds", [0.3, 2.75, -4.0])
+def test_the_offset_is_how_much_later_it_is_in_the_second(seconds):
+    frames = round(abs(seconds) * RATE)
+    moved = np.pad(song(2), ((0, 0), (frames, 0))) if seconds > 0 else song(2)[:, frames:]
+    assert match(printed(2), fingerprint(moved, RATE)).offset_seconds == pytest.approx(seconds, abs=2 * HOP / RATE_HZ)
+
+
+def test_a_track_agrees_wholly_with_itself():
+    found = match(printed(0), printed(0))
+    assert (found.score, found.offset_seconds, found.same) == (1.0, 0.0, True) and found.matched > 100
+
+
+def test_eight_songs_and_their_stems_are_not_each_other():
+    stems = [(number, stem) for number in range(8) for stem in ("mixture", "drums", "other", "vocals", "bass")]
+    for one, other in combinations(stems, 2):
+        if one[0] != other[0]:
+            found = match(printed(*one), printed(*other))
+            assert not found.same and not found.loop, (one, other, found)
+
+
+def test_a_stem_is_found_in_the_mix_that_it_leads():
+    assert match(printed(3, "drums"), fingerprint(song(3, "drums") + 0.3 * song(3, "vocals"), RATE)).same
+
+
+def test_a_loop_in_two_songs_is_called_a_loop():
+    bar = song(5, "drums")[:, : 2 * RATE]
+    found = match(fingerprint(np.tile(bar, 12), RATE), fingerprint(np.tile(bar, 15), RATE))
+    assert not found.same and found.loop and found.distinct < 1.3
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [np.zeros((2, 5 * RATE), np.float32), np.zeros((1, 0), np.float32), trees.noise(seconds=1.9), 1e-6 * trees.noise(seconds=5)],
+    ids=["silence", "nothing", "under 2 s", "below -100 dBFS"],
+)
+def test_what_cannot_be_told_apart_has_no_fingerprint_and_matches_nothing(silent):
+    found = fingerprint(silent, RATE)
+    assert len(found) == 0 and not match(found, printed(0)).same and not match(found, found).same
+
+
+def test_channels_that_cancel_are_still_heard():
+    sides = song(0)[:1] * np.array([[1], [-1]], np.float32)
+    assert match(fingerprint(sides, RATE), fingerprint(song(0)[:1], RATE)).score > 0.99
+
+
+def test_parts_make_no_difference(tmp_path, monkeypatch):
+    audio.write(tmp_path / "song.wav", song(0), RATE)
+    whole = fingerprint_track(Track(tmp_path / "song.wav"))
+    np.testing.assert_array_equal(whole.hashes, printed(0).hashes)
+    monkeypatch.setattr(module, "LONGEST_READ", 3)
+    monkeypatch.setattr(module, "PART", 100)
+    parted = fingerprint_track(Track(tmp_path / "song.wav"))
+    np.testing.assert_array_equal(parted.hashes, whole.hashes)
+    np.testing.assert_array_equal(parted.frames, whole.frames)
+
+
+def test_a_hash_is_half_a_bin_two_steps_in_bins_and_two_in_frames():
+    frames, bins = np.array([0, 3, 10, 100]), np.array([100, 120, 60, 90])
+    hashes, times = module._joined(frames, bins)
+    assert hashes.tolist() == [(50 << 24) | ((20 + 63) << 17) | ((-40 + 63) << 10) | (3 << 5) | 10] and times.tolist() == [0]
+
+
+def random_prints(count: int, length: int, seed: int = 0) -> list[Fingerprint]:
+    rng = np.random.default_rng(seed)
+    return [
+        Fingerprint(rng.integers(0, 2**32, length, np.uint32), np.sort(rng.integers(0, 5000, length).astype(np.uint32)))
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("most", [10**9, 60_000])
+def test_the_index_finds_just_the_pairs_that_share_hashes(most):
+    prints = random_prints(60, 3000)
+    for one, other in ((3, 40), (7, 41)):
+        prints[other] = Fingerprint(np.concatenate([prints[one].hashes[:400], prints[other].hashes[400:]]), prints[other].frames)
+    kinds = [0] * 30 + [1] * 30
+    assert candidates(prints, kinds, most) == [(3, 40), (7, 41)]
+    assert candidates(prints, [0] * 60, most) == []
+
+
+def test_the_index_of_nothing_is_empty():
+    assert candidates([], []) == [] and candidates([Fingerprint(np.zeros(0, np.uint32), np.zeros(0, np.uint32))], [0]) == []
+
+
+def test_a_hash_that_all_tracks_have_does_not_make_all_pairs():
+    prints = [Fingerprint(np.arange(20, dtype=np.uint32), np.arange(20, dtype=np.uint32)) for _ in range(500)]
+    assert len(candidates(prints, list(range(500)))) <= 500 * 64
+
+
+def test_real_songs_are_told_apart_and_their_stems_are_found():
+    folder = trees.shared("multitrack_cc0")
+    prints = {}
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+        for file in (place / "mixture.flac", *sorted((place / "grouped").glob("*.flac"))):
+            prints[place.name, file.stem] = fingerprint_track(Track(file))
+    for one, other in combinations(prints, 2):
+        if one[0] != other[0]:
+            found = match(prints[one], prints[other])
+            assert not found.same and not found.loop, (one, other, found)
+    dominated = [(name, "drums") for name in ("Lithium", "Potassium", "Sodium")] + [("Lithium", "vocals"), ("Potassium", "vocals")]
+    for name, stem in dominated:
+        name = f"Software-Entwicklungskit - {name}"
+        assert match(prints[name, stem], prints[name, "mixture"]).same, (name, stem)
