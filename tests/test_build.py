@@ -17,7 +17,7 @@ from conftest import REPOSITORY, SMALL, SONGS, files_of, hear_ctrl_c, small_reci
 from mixdata.builder.plan import make_plan
 from mixdata.builder.run import summary
 from mixdata.builder.survey import split_of
-from mixdata.corpora import load_corpus
+from mixdata.corpora import Corpus, corpus_facts, load_corpus
 from mixdata.errors import MixdataError, UsageError
 from mixdata.rng import stream
 from mixdata.shards.verify import verify
@@ -469,13 +469,7 @@ def test_songs_without_a_split_follow_their_artist(tmp_path):
     groups = {"artist": "The Same"}
     given = [replace(songs[0], split="test", groups=groups), *(replace(found, groups=groups) for found in songs[1:])]
 
-    class Given:
-        root = None
-
-        def __iter__(self):
-            return iter(given)
-
-    corpus = Given()
+    corpus = Corpus(corpus_facts("synth"), SONGS, None, {}, given)
     assert {planned.split for planned in make_plan(small_recipe(), [corpus], quiet=True).songs} == {"test"}
 
 

@@ -10,6 +10,7 @@ from mixdata import audio
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 MUSDB_STREAMS = ("mixture", "drums", "bass", "other", "vocals")
+FIRST_SEED = {"test": 50_000}  # no song of the test split sounds like one of the training split
 
 
 def shared(*parts: str) -> Path:
@@ -58,7 +59,7 @@ def musdb_hq(root: Path, names: dict[str, list[str]], seconds: float = 0.3) -> P
     for subset, songs in names.items():
         for number, name in enumerate(songs):
             for place, stem in enumerate(MUSDB_STREAMS):
-                write_wav(root / subset / name / f"{stem}.wav", seed=100 * number + place, seconds=seconds)
+                write_wav(root / subset / name / f"{stem}.wav", seed=FIRST_SEED.get(subset, 0) + 100 * number + place, seconds=seconds)
     return root
 
 
@@ -66,7 +67,9 @@ def musdb_mp4(root: Path, names: dict[str, list[str]], seconds: float = 0.3) -> 
     """MUSDB18: `{train,test}/NAME.stem.mp4` with five AAC streams."""
     for subset, songs in names.items():
         for number, name in enumerate(songs):
-            write_mp4(root / subset / f"{name}.stem.mp4", [noise(100 * number + place, seconds) for place in range(5)])
+            write_mp4(
+                root / subset / f"{name}.stem.mp4", [noise(FIRST_SEED.get(subset, 0) + 100 * number + place, seconds) for place in range(5)]
+            )
     return root
 
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from mixdata.archives import extract, safe_parts
 from mixdata.corpora._facts import CorpusFacts, Download
+from mixdata.corpora._spec import users_path
 from mixdata.corpora.base import corpus_facts, load_corpus
 from mixdata.downloads import fetch, shown_url
 from mixdata.errors import MixdataError, UsageError
@@ -38,7 +39,7 @@ def download_corpus(
     Raises `UsageError` for a corpus that needs a form or an account. A run that was cut short is gone on from.
     """
     facts = corpus_facts(name)
-    into = Path(os.path.abspath(into.expanduser()))
+    into = Path(os.path.abspath(users_path(str(into))))
     if os.path.lexists(into) and not into.is_dir():
         raise UsageError(f"{into}: is not a folder")
     fetched, kept = [], []

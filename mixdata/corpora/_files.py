@@ -1,7 +1,10 @@
 """What the corpora share: walking folders, tracks that must not be opened, metadata that may be broken."""
 
 import json
+import math
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +19,8 @@ from mixdata.text import cleaned, readable
 
 LONGEST_METADATA = 20_000_000  # bytes; a larger file is no metadata
 MOST_ALIASES = 100
+DEEPEST_METADATA = 100  # levels; libyaml's composer calls itself for each and, some ten thousand down, overruns the stack
+_DEEP_LINE = re.compile(rf"^[ \t?:-]{{{DEEPEST_METADATA}}}", re.MULTILINE)  # block collections begin behind nothing else
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,8 @@ def artist_and_title(name: str) -> tuple[str | None, str]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping that a corpus's YAML file holds. Raises `SongError` (`metadata`) where it is missing, broken or no mapping."""
     text = _text(path)
-    if text.count("*") > MOST_ALIASES and sum(isinstance(event, yaml.AliasEvent) for event in _events(path, text)) > MOST_ALIASES:
-        raise SongError("metadata", f"{readable(path)}: more than {MOST_ALIASES} aliases")
+    if text.count("*") > MOST_ALIASES or text.count("[") + text.count("{") > DEEPEST_METADATA or _DEEP_LINE.search(text):
+        _bounded(path, text)
     try:
         return _mapping(path, yaml.load(text, yaml.CSafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -137,6 +142,17 @@ def read_json(path: Path) -> dict[str, Any]:
         return _mapping(path, json.loads(_text(path)))
     except (ValueError, RecursionError) as error:
         raise SongError("metadata", f"{readable(path)}: cannot be read as JSON: {_first_line(error)}") from None
+
+
+def plain(value: Any) -> Any:
+    """Return a value of a corpus's metadata as plain JSON data that any file can hold: YAML has dates, JSON half characters and NaN."""
+    if isinstance(value, Mapping):
+        return {readable(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return readable(str(value))
 
 
 def refused_song(path: Path, error: SongError) -> Song:
@@ -155,9 +171,16 @@ def _text(path: Path) -> str:
         raise SongError("metadata", f"{readable(path)}: cannot be read: {_first_line(error)}") from None
 
 
-def _events(path: Path, text: str) -> list[Any]:
+def _bounded(path: Path, text: str) -> None:
+    """Raise `SongError` (`metadata`) where a YAML file has too many aliases or too many levels, before anything is made of it."""
+    aliases = depth = 0
     try:
-        return list(yaml.parse(text, yaml.CSafeLoader))
+        for event in yaml.parse(text, yaml.CSafeLoader):
+            aliases += isinstance(event, yaml.AliasEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if aliases > MOST_ALIASES or depth > DEEPEST_METADATA:
+                what = f"more than {MOST_ALIASES} aliases" if aliases > MOST_ALIASES else f"nested deeper than {DEEPEST_METADATA} levels"
+                raise SongError("metadata", f"{readable(path)}: {what}")
     except yaml.YAMLError as error:
         raise SongError("metadata", f"{readable(path)}: cannot be read as YAML: {_first_line(error)}") from None
 

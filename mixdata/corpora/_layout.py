@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mixdata import audio
-from mixdata.corpora._files import track
+from mixdata.corpora._files import plain, track
 from mixdata.errors import SongError, UsageError
 from mixdata.song import Track
-from mixdata.text import readable
+from mixdata.text import cleaned, readable
 
 
 def folders(place: Path) -> list[Path]:
@@ -30,8 +30,8 @@ def files(place: Path, suffix: str) -> list[Path]:
 
 def labelled(root: Path, path: Path, instrument: str | None = None, **about: Any) -> Track:
     """Return the track at `path`, refused where it leads out of `root`, with its label and facts; those that are None are left out."""
-    facts = {name: value for name, value in about.items() if value is not None}
-    return replace(track(root, path), instrument=instrument, facts=facts)
+    facts = {name: plain(value) for name, value in about.items() if value is not None}
+    return replace(track(root, path), instrument=instrument if instrument is None else cleaned(instrument), facts=facts)
 
 
 def refuse_outside(root: Path, path: Path) -> None:

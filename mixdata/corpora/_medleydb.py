@@ -14,6 +14,7 @@ from typing import Any
 from mixdata import audio
 from mixdata.corpora._files import read_yaml
 from mixdata.corpora._layout import folders, refuse_outside, told_by
+from mixdata.corpora._spec import users_path
 from mixdata.errors import SongError, UsageError
 from mixdata.resources import resource
 from mixdata.text import readable
@@ -61,7 +62,7 @@ class Metadata:
 
 def find_metadata(root: Path, option: str, songs: Iterable[Path]) -> Metadata:
     """Return the metadata in the corpus's root or a folder above its songs, or at the user's path: the repository, or a folder in it."""
-    given = Path(option).expanduser().resolve()
+    given = users_path(option).resolve()
     if option and not given.is_dir():
         raise UsageError(f"corpus 'medleydb': metadata={option} is no folder; give the clone of github.com/marl/medleydb, or its Metadata")
     above = {root, *(place for song in songs for place in song.parents if place.is_relative_to(root))}

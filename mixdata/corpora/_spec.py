@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from mixdata.errors import UsageError
-from mixdata.text import nearest
+from mixdata.text import nearest, readable, shown
 
 
 def parameters(generator: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -22,6 +23,16 @@ def split_root(text: str, known: Mapping[str, Any]) -> tuple[str, str]:
     """
     starts = [place for key in known if (place := text.find(f",{key}=")) >= 0]
     return (text[: min(starts)], text[min(starts) + 1 :]) if starts else (text, "")
+
+
+def users_path(text: str) -> Path:
+    """Return the path that a user wrote. Raises `UsageError` for one that no file system can have, and for the home of nobody."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(f"{shown(readable(text))[:300]}: cannot be looked for: {getattr(error, 'strerror', None) or error}") from None
+    return path
 
 
 def parse_options(name: str, known: Mapping[str, inspect.Parameter], text: str) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mixdata.corpora._facts import CorpusFacts, Download, errata, read_facts
-from mixdata.corpora._files import Folder, RefusedTrack, artist_and_title, read_json, read_yaml, refused_song, track, walk
-from mixdata.corpora._spec import instead, parameters, parse_options, split_root
+from mixdata.corpora._files import Folder, RefusedTrack, artist_and_title, plain, read_json, read_yaml, refused_song, track, walk
+from mixdata.corpora._spec import instead, parameters, parse_options, split_root, users_path
 from mixdata.errors import UsageError
 from mixdata.song import Song
 from mixdata.text import cleaned
@@ -43,6 +43,7 @@ __all__ = [
 
 Generator = Callable[..., Iterator[Song]]
 _REGISTRY: dict[str, Generator] = {}
+EMPTY = "the song has neither mixture nor stems"
 
 
 def corpus(name: str) -> Callable[[Generator], Generator]:
@@ -94,7 +95,7 @@ class Corpus:
     def __iter__(self) -> Iterator[Song]:
         if not self._listed:
             place = () if self.root is None else (self.root,)
-            self._listed.extend(_completed(song, self.facts) for song in _find(self.facts.name)(*place, **self.options))
+            self._listed.extend(_completed(song, self.facts, self.root) for song in _find(self.facts.name)(*place, **self.options))
         if not self._listed:
             raise UsageError(f"{self.root or self.spec}: no songs found. {_expected(self.facts)}{_found(self.root)}")
         return iter(self._listed)
@@ -103,13 +104,15 @@ class Corpus:
         return len(list(iter(self)))
 
 
-def _completed(song: Song, facts: CorpusFacts) -> Song:
+def _completed(song: Song, facts: CorpusFacts, root: Path | None) -> Song:
     """Return the song with what is known of its corpus, where it has nothing of its own."""
     known = errata(facts.name)
     faults = [*known.get(song.title, ()), *known.get(str(song.facts.get("id", "")), ())]
     return replace(
         song,
         corpus=song.corpus or facts.name,
+        mixture=song.mixture if song.tracks() else RefusedTrack(root or Path(), reason="empty", message=f"{song.title}: {EMPTY}"),
+        facts=plain(song.facts),
         licence=facts.licence if song.licence == "unknown" and facts.licence != "per song" else song.licence,
         wet=facts.wet if song.wet == "unknown" else song.wet,
         free_lengths=song.free_lengths or facts.free_lengths,
@@ -150,7 +153,7 @@ def load_corpus(spec: str, root: str | Path | None = None, **options: Any) -> Co
 def _root(facts: CorpusFacts, text: str) -> Path:
     if not text:
         raise UsageError(f"corpus {facts.name!r} needs the folder it lies in: {facts.name}:PATH. {_expected(facts)}")
-    place = Path(text).expanduser()
+    place = users_path(text)
     if not place.exists():
         raise UsageError(f"{place}: does not exist. {_expected(facts)}")
     if not place.is_dir() and facts.kind != "any":

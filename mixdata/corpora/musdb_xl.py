@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mixdata.corpora._musdb import STEMS, about_song
+from mixdata.corpora._spec import users_path
 from mixdata.corpora.base import artist_and_title, corpus, track
 from mixdata.errors import UsageError
 from mixdata.song import Song, Track, summed
+from mixdata.text import cleaned
 
 FIXED = "ozone_train_fixed"
 LINEAR = {"PR - Oh No"}  # was limited as the sum of its stems, as its mixture has them on one side
@@ -15,7 +17,7 @@ LINEAR = {"PR - Oh No"}  # was limited as the sum of its stems, as its mixture h
 @corpus("musdb_xl")
 def songs(root: Path, *, hq: str = "") -> Iterator[Song]:
     """Pairs of the limited song (input) and the original (target): mixture and stems of test songs, mixtures of training songs."""
-    original = Path(hq).expanduser()
+    original = users_path(hq)
     if not hq or not original.is_dir():
         raise UsageError(f"corpus 'musdb_xl' needs MUSDB18-HQ beside it: musdb_xl:{root},hq=PATH" + (f" ({hq} is no folder)" if hq else ""))
     folders = [path for base in (root / "test", root) for path in sorted(base.glob("[!.]*")) if (path / "mixture.wav").exists()]
@@ -36,4 +38,4 @@ def _sum(original: Path, folder: Path) -> Track:
 
 def _song(name: str, split: str, pair: dict[str, dict[str, Track]]) -> Song:
     artist, _ = artist_and_title(name)
-    return Song(name, pair=pair, split=split, groups={"artist": artist} if artist else {}, **about_song(name))
+    return Song(cleaned(name), pair=pair, split=split, groups={"artist": artist} if artist else {}, **about_song(name))
