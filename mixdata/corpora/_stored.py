@@ -5,15 +5,17 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixdata.audio import AudioInfo
 from mixdata.errors import MixdataError, SongError, UsageError
-from mixdata.interchange.source import Block
-from mixdata.shards.reader import Dataset, open_dataset
-from mixdata.shards.shard import Piece
 from mixdata.song import Track
+
+if TYPE_CHECKING:
+    from mixdata.interchange.source import Block
+    from mixdata.shards.reader import Dataset
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class StoredTrack(Track):
 
     role: str = field(kw_only=True)
     stem: str = field(kw_only=True)
-    blocks: tuple[Block, ...] = field(kw_only=True)
+    blocks: "tuple[Block, ...]" = field(kw_only=True)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -35,6 +37,8 @@ class StoredTrack(Track):
 
     def read(self, start: int = 0, frames: int | None = None) -> tuple[np.ndarray, int]:
         """Return float32 `(channels, frames)` and the rate. Raises `SongError` (`unreadable`) for what is damaged."""
+        from mixdata.shards.shard import Piece
+
         dataset, parts, place = opened(self.path), [], 0
         stop = self.info().frames if frames is None else start + frames
         for block in self.blocks:
@@ -63,8 +67,10 @@ class StoredTrack(Track):
 
 
 @lru_cache(maxsize=4)
-def opened(root: Path) -> Dataset:
+def opened(root: Path) -> "Dataset":
     """Return the dataset in a folder, opened once per process."""
+    from mixdata.shards.reader import open_dataset  # loads slowly, and every list of corpora imports this file
+
     dataset = open_dataset(root)
     if not dataset.roles:
         raise UsageError(f"{root}: holds no audio")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from mixdata.corpora._stored import StoredTrack, opened
 from mixdata.corpora.base import corpus
-from mixdata.interchange.source import Source
 from mixdata.licences import joined
 from mixdata.song import Song, Track
 
@@ -15,6 +14,8 @@ MIXTURE = "mixture"
 @corpus("dataset")
 def songs(root: Path, *, role: str = "") -> Iterator[Song]:
     """The songs of one role (`target`, else `dry`, else the first), in their splits; where blocks do not join, each block is a song."""
+    from mixdata.interchange.source import Source  # loads slowly, and every list of corpora imports this file
+
     dataset = opened(root)
     chosen = role or next((name for name in ("target", "dry") if name in dataset.roles), next(iter(dataset.roles)))
     source = Source(dataset, chosen, None)
