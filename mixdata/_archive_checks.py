@@ -19,7 +19,8 @@ from mixdata.errors import MixdataError
 from mixdata.files import free_space
 from mixdata.text import cleaned, size
 
-WORKPLACE = ".mixdata-unpacking"
+RESERVED = ".mixdata-"  # what mixdata's own files in a corpus's folder begin with: the workplace, the journal of downloads
+WORKPLACE = f"{RESERVED}unpacking"
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError)
 TOO_MUCH = (RecursionError, MemoryError, OverflowError, NotImplementedError)
 PART = r"\.(z\d\d|\d\d\d|a[a-z]|part\d+)$"  # how split archives end
@@ -59,7 +60,7 @@ def safe_parts(name: str) -> tuple[str, ...]:
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
         raise ValueError("leads out of its folder")
-    if parts[:1] == (WORKPLACE,):
+    if parts and parts[0].casefold().startswith(RESERVED):
         raise ValueError("is reserved")
     if any(len(os.fsencode(part)) > 255 for part in parts) or len(os.fsencode(name)) > 2000:
         raise ValueError("is too long")

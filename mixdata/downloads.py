@@ -224,16 +224,17 @@ def _attempt(descriptor: int, wanted: Expected, opener: urllib.request.OpenerDir
         raise Transient(f"no connection ({cleaned(str(reason))})") from error
     except (OSError, http.client.HTTPException) as error:
         raise Transient(f"the connection was cut ({cleaned(str(error)) or type(error).__name__})") from error
+    except ValueError:  # urllib's, and its message may hold the URL and so a secret
+        wanted.fail("the URL, or one that the server leads to, has a host that can be none, or letters that no request can hold")
     if total is not None and have < total:
         raise Transient(f"the connection was cut after {have} of {total} bytes")
 
 
 def _judge(answer: Any, wanted: Expected, note: Note | None, have: int) -> tuple[int, int | None]:
     """Return from which byte on the answer is, and how many bytes the file has (None where the server does not say)."""
-    length = answer.headers.get("Content-Length", "")
-    length = int(length) if length.isdigit() else None
+    length = _number(answer.headers.get("Content-Length", ""))
     if answer.status == 206:
-        span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        span = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", answer.headers.get("Content-Range", ""))
         total = int(span[3]) if span and span[3] != "*" else None
         same = note is not None and total in (None, note.total) and answer.headers.get("ETag", note.etag) == note.etag
         if not span or int(span[1]) != have or not same:
@@ -249,14 +250,19 @@ def _judge(answer: Any, wanted: Expected, note: Note | None, have: int) -> tuple
     return 0, length if length is not None else wanted.bytes
 
 
+def _number(text: str) -> int | None:
+    """Return the whole number that a header says; what is none, or has more digits than any file's size, says nothing."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
+
+
 def _judge_error(error: urllib.error.HTTPError, descriptor: int, wanted: Expected, have: int) -> NoReturn:
     error.close()
     if error.code == 416 and have:
         _forget(wanted)
         raise Transient("the file has changed on the server", 0.0) from None
     if error.code in TRANSIENT:
-        after = error.headers.get("Retry-After", "")
-        raise Transient(f"the server answered {error.code} ({cleaned(error.reason)})", float(after) if after.isdigit() else None) from None
+        after = _number(error.headers.get("Retry-After", ""))
+        raise Transient(f"the server answered {error.code} ({cleaned(error.reason)})", None if after is None else float(after)) from None
     if 300 <= error.code < 400:  # the reason holds the URL, and that perhaps a secret
         wanted.fail("the server leads elsewhere, but not to an http:// or https:// URL, or in a circle: not followed")
     hint = {401: ": it wants a login", 403: ": it does not give this file away", 404: ": it is not there (any more)", 410: ": it is gone"}

@@ -167,6 +167,7 @@ NAMES = {
     "x" * 256: "too long",
     "d/" * 1200 + "x": "too long",
     ".mixdata-unpacking/lock": "reserved",
+    "./.mixdata-downloads.json": "reserved",  # would say of other files that they are here
     ".": "no name",
 }
 

@@ -1,18 +1,22 @@
 """One's own corpora: tables, datasets made by mixdata, ready-made pairs, impulse responses; and the step that checks pairs."""
 
 import json
+import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+from scipy.signal import lfilter
 
 import mixdata
 from mixdata import audio
 from mixdata.corpora import corpus_names, load_corpus
 from mixdata.effects.impulse_responses import ImpulseResponses
 from mixdata.errors import MixdataError, SongError, UsageError
+from mixdata.index import check_corpus
 from mixdata.song import Track, summed
 from tests.conftest import REPOSITORY, SONGS, small_recipe
 from tests.trees import musdb_hq, noise, write_wav
@@ -108,6 +112,9 @@ def test_empty_cells_are_nothing_and_titles_come_from_files(tmp_path):
     [
         ("mixture,split\na.wav,training\n", r"row 1: split 'training' is none of train"),
         ("mixture,artist\na.wav,X\n,Y\n", r"row 2 names no audio: a column mixture"),
+        ("mixture,wet\na.wav,soaked\n", r"row 1: wet 'soaked' is none of wet, dry"),
+        ("mixture,stems.vocals\na.wav,a.wav\n", r"row 1: column 'stems.vocals' holds audio: name it as a stem, without a dot"),
+        ("mixture,mixture\na.wav,a.wav\n", r"column 'mixture.1' holds audio"),  # pandas' name for the second of two
         ("", "cannot be read as a table"),
         ('mixture\n"a.wav', "cannot be read as a table"),
         ("mixture\n", "no songs found"),
@@ -118,6 +125,13 @@ def test_a_table_that_cannot_be_used_says_where(text, message, tmp_path):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(UsageError, match=message):
         list(load_corpus(f"table:{tmp_path / 't.csv'}"))
+
+
+def test_values_of_any_type_become_facts(tmp_path):
+    write_wav(tmp_path / "a.wav")
+    row = {"mixture": ["a.wav"], "tags": [["x", "y"]], "when": pd.to_datetime(["2001-02-03"]), "none": pd.array([None], "Int64")}
+    song = song_of(written(pd.DataFrame(row), tmp_path / "t.parquet"))
+    assert dict(song.facts) == {"tags": ["x", "y"], "when": "2001-02-03 00:00:00"}
 
 
 def test_a_table_is_a_file_of_a_known_kind(tmp_path):
@@ -184,6 +198,37 @@ def test_halves_of_a_pair_have_one_name(sides, tmp_path):
     assert all(song.pair[role]["mixture"].info().frames == 22050 for song in songs for role in ("input", "target"))
 
 
+def test_halves_are_never_taken_for_another_s(tmp_path):
+    for place in ("input/a.v1.wav", "input/a.wav", "target/a.wav", "input/b.wav", "input/b.flac", "target/b.wav"):
+        write_wav(tmp_path / "Train" / place)
+    for form, side in (("NFD", "input"), ("NFC", "target")):
+        write_wav(tmp_path / "Train" / side / f"{unicodedata.normalize(form, 'Café')}.wav")
+    songs = {song.title: song for song in load_corpus(f"pairs:{tmp_path}")}
+    assert {song.split for song in songs.values()} == {"train"} and len(songs) == 4
+    reasons = {}
+    for title, song in songs.items():
+        for track in (song.pair["input"]["mixture"], song.pair["target"]["mixture"]):
+            try:
+                track.info()
+            except SongError as error:
+                reasons[title] = (error.reason, error.message.rpartition("/")[2])
+    assert reasons == {
+        "a.v1": ("missing", "a.v1.wav: there is no such file"),
+        "b": ("unreadable", "b.wav: b.flac has the same name: which of the two is meant?"),
+    }
+
+
+@pytest.mark.parametrize(("corpus", "place"), [("pairs", "input"), ("impulse_responses", "hall")])
+def test_what_cannot_be_entered_or_read_is_listed_with_its_reason(corpus, place, tmp_path):
+    for side in ("input", "target", "hall"):
+        write_wav(tmp_path / "c" / side / "a.wav")
+    write_wav(tmp_path / "elsewhere" / "x.wav")
+    (tmp_path / "c" / place / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "c" / place / "old.wma").write_bytes(b"x")
+    found = check_corpus(load_corpus(f"{corpus}:{tmp_path / 'c'}"), quiet=True).by_kind()
+    assert (found["outside_root"], found["unsupported"]) == (1, 1)
+
+
 def test_a_pair_with_one_half_is_left_out_and_counted(tmp_path):
     pair_files(tmp_path, "whole", np.tanh(5 * dry()), dry())
     write_wav(tmp_path / "input" / "half.wav", seconds=3)
@@ -217,6 +262,41 @@ def test_a_pair_that_does_not_start_together_is_left_out(frames, tmp_path):
     assert f"{abs(frames) / 44.1:.2f} ms {side} the target" in made.songs.set_index("title").message["a"]
     kept = mixdata.load_recipe("ready_pairs", ["pair.max_lag_ms=null"])
     assert set(outcomes(mixdata.build(kept, tmp_path / "kept", [f"pairs:{tmp_path}"], workers=0, quiet=True)).values()) == {"used"}
+
+
+def test_what_had_to_be_changed_to_read_a_pair_is_told_once(tmp_path):
+    for side, shape in (("input", 5), ("target", 0)):
+        samples = dry()[:, 0]
+        (tmp_path / side).mkdir()
+        sf.write(tmp_path / side / "a.wav", np.tanh(shape * samples) if shape else samples, 48000, "PCM_24")
+    made = mixdata.build("ready_pairs", tmp_path / "set", [f"pairs:{tmp_path}"], workers=0, quiet=True)
+    assert made[0].record["song"]["warnings"] == ["mono", "resampled"]
+
+
+def note(hz: float, seconds: float = 3.0) -> np.ndarray:
+    """A plucked string without its highs, `(frames, 2)`: overtones that fade, in a little noise, after some silence."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    tones = [np.exp(-(1 + n) * time) * np.sin(2 * np.pi * n * hz * time + n * n) / n**3 for n in range(1, 20) if n * hz < RATE / 2]
+    played = np.pad(0.3 * np.sum(tones, axis=0), (2000, 2000))
+    return played[:, None].repeat(2, axis=1) + 1e-4 * np.random.default_rng(int(hz)).standard_normal((len(played), 2))
+
+
+def all_passed(wet: np.ndarray) -> np.ndarray:
+    """The four all-pass filters of a phaser, which turn phases and move nothing: the waveform's peak comes some ms later."""
+    for hz in (200, 400, 800, 1600):
+        c = (np.tan(np.pi * hz / RATE) - 1) / (np.tan(np.pi * hz / RATE) + 1)
+        wet = lfilter([c, 1], [1, c], wet, axis=0)
+    return wet
+
+
+@pytest.mark.parametrize("hz", [82.4, 146.8])
+def test_phases_that_an_effect_turns_are_no_lag(hz, tmp_path):
+    pair_files(tmp_path, "phaser", all_passed(note(hz)), note(hz))
+    pair_files(tmp_path, "late", np.roll(np.tanh(9 * note(hz)), 88, axis=0), note(hz))
+    made = mixdata.build("ready_pairs", tmp_path / "set", [f"pairs:{tmp_path}"], workers=0, quiet=True)
+    assert outcomes(made) == {"phaser": "used", "late": "unaligned"}
+    row = made.songs.set_index("title").loc["phaser"]
+    assert abs(row["pair_lag_ms"]) > 1.2 and row["pair_correlation"] > 0.7  # by the waveform alone it would have been left out
 
 
 def test_polarity_is_no_lag_and_a_gain_is_no_effect(tmp_path):
@@ -316,6 +396,17 @@ def test_damage_in_a_dataset_is_the_song_s(tmp_path):
         except SongError as error:
             broken.append(error.reason)
     assert broken == ["unreadable"]
+
+
+def test_every_stem_of_a_dataset_is_checked_and_a_shard_that_is_gone_is_missed(built, tmp_path):
+    place = shutil.copytree(built, tmp_path / "copy")
+    songs = list(load_corpus(f"dataset:{place}"))
+    found = check_corpus(load_corpus(f"dataset:{place}"), quiet=True)
+    assert found.whole and found.tracks == sum(len(song.tracks()) for song in songs) > len(songs)
+    for tar in (place / "shards").glob("*.tar"):
+        tar.unlink()
+    found = check_corpus(load_corpus(f"dataset:{place}"), quiet=True)
+    assert found.by_kind() == {"missing": found.tracks}
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path):

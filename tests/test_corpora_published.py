@@ -1,9 +1,11 @@
 """Laws of the corpora that researchers have: MUSDB18, DSD100, MedleyDB, MoisesDB and ENST-Drums, on small trees in their true layouts."""
 
 import csv
+import errno
 import json
 import os
 import shutil
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -348,6 +350,8 @@ def test_broken_or_missing_metadata_stops_only_its_song(tmp_path):
         ("stems: {first: {component: '', filename: x, instrument: piano, raw: {}}}", "not as expected"),
         ("artist: x", "'stems' is missing"),
         ("[]", "holds list"),
+        pytest.param("[" * 60_000, "nested deeper", id="flow"),  # overran the stack of libyaml's composer: the process died
+        pytest.param("\n".join("- " * depth + "-" for depth in (300,)), "nested deeper", id="block"),
     ],
 )
 def test_metadata_of_another_shape_is_named(text, message, tmp_path):
@@ -357,6 +361,37 @@ def test_metadata_of_another_shape_is_named(text, message, tmp_path):
     with pytest.raises(SongError, match=message) as caught:
         listed(f"medleydb:{tmp_path}")[NIGHT_OWL].main_track().info()
     assert caught.value.reason == "metadata" and path.name in str(caught.value)
+
+
+def test_facts_of_metadata_are_plain_data_whatever_it_holds(tmp_path):
+    trees.medleydb(tmp_path / "one")
+    path = tmp_path / "one" / "Metadata" / f"{NIGHT_OWL}_METADATA.yaml"
+    data = yaml.safe_load(path.read_text()) | {"genre": date(2001, 1, 2), "album": {3: {4, 5}}, "origin": float("nan")}
+    path.write_text(yaml.safe_dump(data))
+    facts = by_id(f"medleydb:{tmp_path / 'one'}")[NIGHT_OWL].facts
+    assert (facts["genre"], facts["album"], facts["origin"]) == ("2001-01-02", {"3": [4, 5]}, "nan")
+    trees.moisesdb(tmp_path / "two")
+    place = next((tmp_path / "two").rglob(f"{trees.UUIDS[0]}/data.json"))
+    data = json.loads(place.read_text()) | {"genre": "\ud800"}
+    place.write_text(json.dumps(data))
+    facts = by_id(f"moisesdb:{tmp_path / 'two'}")[trees.UUIDS[0]].facts
+    assert facts["genre"] == "\ufffd" and json.dumps(dict(facts), allow_nan=False).encode()
+
+
+def test_a_song_that_names_no_files_stays_in_the_list_and_says_so(tmp_path):
+    trees.moisesdb(tmp_path)
+    place = next(tmp_path.rglob(f"{trees.UUIDS[0]}/data.json"))
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"stems": []}))
+    with pytest.raises(SongError, match="neither mixture nor stems") as caught:
+        by_id(f"moisesdb:{tmp_path}")[trees.UUIDS[0]].main_track().info()
+    assert caught.value.reason == "empty"
+
+
+@pytest.mark.parametrize("spec", ["musdb18hq:{}", "medleydb:{root},metadata={}", "musdb_xl:{root},hq={}"])
+@pytest.mark.parametrize("place", ["~nobody-of-that-name/x", "a" * 5000])
+def test_a_path_that_cannot_be_is_said_plainly(spec, place, tmp_path):
+    with pytest.raises(UsageError, match="cannot be looked for"):
+        list(load_corpus(spec.format(place, root=tmp_path)))
 
 
 def test_names_in_the_metadata_cannot_lead_out_of_the_corpus(tmp_path):
@@ -628,6 +663,24 @@ def test_raw_tracks_become_the_inputs_of_automix(spec, tracks, tmp_path):
     tree = getattr(trees, spec.partition(":")[0])(tmp_path / "corpus", 1.2)
     dataset = built("automix", spec.format(tree), tmp_path / "set", "tracks.take=raw")
     assert max(len(example.record["tracks"]) for example in dataset) == tracks
+
+
+@pytest.mark.parametrize("name", ["medleydb", "moisesdb", "musdb18hq", "enst_drums"])
+def test_a_song_s_folder_that_may_not_be_entered_is_said_plainly(name, tmp_path, monkeypatch):
+    locked = MAKERS[name](tmp_path) / PARTS[name]
+
+    def refusing(method):
+        def refuse(path, *args, **kwargs):
+            if locked in path.parents or (path == locked and method.__name__ == "iterdir"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return method(path, *args, **kwargs)
+
+        return refuse
+
+    for method in ("iterdir", "is_dir", "exists", "is_file"):  # as for one who is not root
+        monkeypatch.setattr(Path, method, refusing(getattr(Path, method)))
+    with pytest.raises(UsageError, match=r"cannot be read: Permission denied"):
+        list(load_corpus(name, tmp_path))
 
 
 def test_a_folder_that_may_not_be_read_is_said_plainly(tmp_path):

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -292,6 +293,51 @@ def test_a_redirect_leads_to_the_web_only(tmp_path, web, place):
     with pytest.raises(MixdataError, match="leads elsewhere") as error:
         fetch(url.replace("song.bin", "loop"), tmp_path / "out.bin")
     assert "hidden" not in str(error.value) and names(tmp_path) == ["web"]
+
+
+def raw_server(answer: bytes) -> int:
+    """Answer every request with these bytes; returns the port."""
+    place = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            connection, _ = place.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return place.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"302 Found\r\nLocation: http://[bad/?token=hidden",
+        b"302 Found\r\nLocation: http://a..b/x",
+        b"302 Found\r\nLocation: http://" + b"x" * 70 + b".org/x",
+        b"302 Found\r\nLocation: http://\xe9\xe9/x",
+        b"503 Busy\r\nRetry-After: \xb2",
+        b"206 Part\r\nContent-Range: bytes 0-5/" + b"9" * 5000,
+    ],
+)
+def test_headers_that_say_nonsense_are_errors_not_tracebacks(tmp_path, header):
+    port = raw_server(b"HTTP/1.1 " + header + b"\r\nContent-Length: 0\r\n\r\n")
+    with pytest.raises(MixdataError) as error:
+        fetch(f"http://127.0.0.1:{port}/x.zip", tmp_path / "x.zip", retries=1, wait=lambda seconds: None)
+    assert "hidden" not in str(error.value) and names(tmp_path) == []
+
+
+@pytest.mark.parametrize("length", [b"\xb2", b"9" * 5000, b"1e3"])
+def test_a_length_that_is_no_number_says_nothing(tmp_path, length):
+    port = raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n\r\nabc")
+    assert fetch(f"http://127.0.0.1:{port}/x.zip", tmp_path / "x.zip").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/\u00e4.zip", "http://a..b/x"])
+def test_a_url_that_no_request_can_hold_is_told(tmp_path, url):
+    with pytest.raises(MixdataError, match="no request can hold"):
+        fetch(url, tmp_path / "x")
 
 
 def test_a_redirect_is_followed_with_its_range(tmp_path, web):

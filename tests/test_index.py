@@ -305,6 +305,52 @@ def test_what_is_no_manifest_says_how_to_make_one(tmp_path):
         indexed(f"musdb18hq:{tmp_path / 'm'}", tmp_path / "c.parquet")
 
 
+def test_a_file_that_is_no_manifest_is_written_over_only_when_told(tmp_path):
+    spec = small_corpus(tmp_path / "c", 1)
+    (tmp_path / "m.parquet").write_text("nothing")
+    with pytest.raises(UsageError, match="--fresh"):
+        indexed(spec, tmp_path / "m.parquet")
+    assert indexed(spec, tmp_path / "m.parquet", fresh=True).songs == 1
+
+
+@pytest.mark.parametrize("what", ["options", "root", "groups", "place", "track_facts"])
+def test_a_manifest_that_was_tampered_with_is_refused(what, tmp_path):
+    path = tmp_path / "m.parquet"
+    indexed(small_corpus(tmp_path / "c", 1), path)
+    table = pq.read_table(path)
+    about = dict(table.schema.metadata)
+    if what in ("options", "root"):
+        about = {key: b"[[" if key.endswith(b"options") else value for key, value in about.items() if what != "root" or b"root" not in key}
+        table = table.replace_schema_metadata(about)
+    else:
+        column = table.schema.get_field_index(what)
+        table = table.set_column(column, table.schema.field(column), pa.array(["{"] * len(table)))
+    pq.write_table(table, path)
+    with pytest.raises(UsageError, match="damaged"):
+        load_manifest(path)
+
+
+def test_a_song_without_files_is_in_the_manifest_too(tmp_path):
+    write_wav(tmp_path / "c" / "x" / "stem" / "t.wav")
+    song = {"song": "S", "artist": "A", "stems": []}
+    for name in ("x", "y"):
+        (tmp_path / "c" / name).mkdir(exist_ok=True)
+        (tmp_path / "c" / name / "data.json").write_text(json.dumps(song))
+    outcome = indexed(f"moisesdb:{tmp_path / 'c'}", tmp_path / "m.parquet")
+    assert (outcome.songs, outcome.refused) == (2, {"empty": 2})
+    assert [song.title for song in load_manifest(tmp_path / "m.parquet")] == ["A - S", "A - S"]
+
+
+def test_facts_of_a_missing_track_survive(tmp_path):
+    root = tmp_path / "c"
+    tracks = [{"id": "t1", "trackType": "lead female singer"}, {"id": "t2", "trackType": "choir"}]
+    write_wav(root / "x" / "vocals" / "t1.wav")
+    (root / "x" / "data.json").write_text(json.dumps({"song": "S", "artist": "A", "stems": [{"stemName": "vocals", "tracks": tracks}]}))
+    indexed(f"moisesdb:{root}", tmp_path / "m.parquet")
+    (one,), (two,) = load_corpus(f"moisesdb:{root}"), load_manifest(tmp_path / "m.parquet")
+    assert [(name, dict(track.facts)) for name, track in one.tracks()] == [(name, dict(track.facts)) for name, track in two.tracks()]
+
+
 def test_a_name_that_no_table_can_hold_is_said(tmp_path):
     small_corpus(tmp_path / "c", 1)
     write_wav(tmp_path / "c" / os.fsdecode(b"caf\xe9.wav"))
@@ -333,6 +379,27 @@ def test_a_partial_musdb_is_told_song_by_song(tmp_path):
     assert (found.songs, found.expected, found.splits) == (3, 150, {"train": 1, "valid": 1, "test": 1})
     assert found.by_kind() == {"missing": 1, "missing_song": 147} and not found.whole
     assert any("ANiMAL - Rockshow/bass.wav" in fault.message for fault in found.faults if fault.kind == "missing")
+
+
+def test_an_option_that_chooses_songs_changes_what_is_expected(tmp_path):
+    from tests.corpora_trees import medleydb
+
+    root = medleydb(tmp_path / "medleydb")
+    all_songs, first = (check_corpus(load_corpus(f"medleydb:{root}{option}"), quiet=True) for option in ("", ",version=1"))
+    assert (all_songs.expected, first.expected) == (196, 122)  # medleydb.weebly.com: 122 songs, and 74 of version 2
+    assert (all_songs.by_kind()["missing_song"], first.by_kind()["missing_song"]) == (196 - 3, 122 - 2)  # one of the three is of version 2
+
+
+def test_names_are_known_in_either_form_of_unicode(tmp_path, monkeypatch):
+    monkeypatch.setattr("mixdata.index.check.csv.DictReader", lambda file: [{"name": "Zo\u00e9 - X"}])
+    musdb_hq(tmp_path, {"train": ["Zoe\u0301 - X"], "test": []})
+    assert "missing_song" not in check_corpus(load_corpus("musdb18hq", tmp_path), quiet=True).by_kind()
+
+
+def test_a_split_that_is_not_there_at_all_is_shown(tmp_path):
+    musdb_hq(tmp_path, {"train": ["A - B"], "test": []})
+    said = CliRunner().invoke(app, ["corpora", "check", f"musdb18hq:{tmp_path}"])
+    assert "(train 1 of 86, valid 0 of 14, test 0 of 50)" in said.stdout and said.exit_code == 1
 
 
 def test_checksums_of_a_manifest_find_every_change(tmp_path):

@@ -56,7 +56,8 @@ def corpora_show(
     songs = list(load_corpus(corpus)) if ":" in corpus or not facts.needs_root else []
     rows = [
         {"title": song.title, "split": song.split, "licence": song.licence, "groups": dict(song.groups)}
-        | {"mixture": song.mixture is not None, "stems": list(song.stems)}
+        | {"mixture": song.mixture is not None, "stems": list(song.stems), "raw": list(song.raw)}
+        | {"published": song.published is not None, "pair": {role: list(tracks) for role, tracks in song.pair.items()}}
         for song in songs
     ]
     if as_json:
@@ -65,7 +66,8 @@ def corpora_show(
         return
     print("\n".join(_about(facts)))
     for song, row in zip(songs, rows, strict=True):
-        parts = [*(["mixture"] if song.mixture is not None else []), *song.stems]
+        parts = [*(name for name in ("mixture", "published") if row[name]), *song.stems]
+        parts += [*([f"{len(song.raw)} raw"] if song.raw else []), *(f"{role} {', '.join(tracks)}" for role, tracks in song.pair.items())]
         print(f"  {row['title']} ({row['split'] or 'split by hash'}): {', '.join(parts)}")
     if rows:
         print(f"{len(rows)} songs")

@@ -37,7 +37,7 @@ def check(
     if as_json:
         print(json.dumps(asdict(found) | {"whole": found.whole}, indent=1, ensure_ascii=False))
     else:
-        _print(found)
+        _print(found, "mixdata verify reads all of it" if opened.facts.name == "dataset" else "--manifest, --index")
     if not found.whole:
         raise typer.Exit(1)
 
@@ -59,15 +59,15 @@ def _checksums(corpus: Any, manifest: Path | None, index: Path | None) -> dict[s
     return sums
 
 
-def _print(found: Any) -> None:
+def _print(found: Any, how: str) -> None:
     expected = "" if found.expected is None else f" of {found.expected}"
     splits = ", ".join(
         f"{name} {count}" + (f" of {found.expected_splits.get(name, 0)}" if found.expected_splits else "")
-        for name, count in found.splits.items()
+        for name, count in (dict.fromkeys(found.expected_splits or (), 0) | found.splits).items()
     )
     print(f"songs      {found.songs}{expected} ({splits})")
     print(f"tracks     {found.tracks}")
-    print(f"checksums  {f'{found.compared} compared' if found.compared else 'none compared (--manifest, --index)'}")
+    print(f"checksums  {f'{found.compared} compared' if found.compared else f'none compared ({how})'}")
     for kind, count in found.by_kind().items():
         print(f"{kind}: {count}")
         for fault in [fault for fault in found.faults if fault.kind == kind][:SHOWN]:

@@ -41,9 +41,8 @@ def index(
     if as_json:
         print(json.dumps(asdict(outcome) | {"path": str(outcome.path)}, indent=1))
         return
-    print(
-        f"{outcome.path}: {outcome.songs} songs, {outcome.tracks} tracks in {outcome.files} files ({outcome.read} read, {outcome.kept} known)"
-    )
+    known = f"{outcome.read} read, {outcome.kept} known"
+    print(f"{outcome.path}: {outcome.songs} songs, {outcome.tracks} tracks in {outcome.files} files ({known})")
     if outcome.refused:
         reasons = ", ".join(f"{reason} {count}" for reason, count in outcome.refused.items())
         print(f"tracks that cannot be used: {sum(outcome.refused.values())} ({reasons}); their rows say why (column message)")

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from mixdata import audio
 from mixdata.corpora._files import read_json
-from mixdata.corpora._roots import find_root
+from mixdata.corpora._roots import find_root, nameable
 from mixdata.corpora._spec import instead
 from mixdata.errors import SongError, UsageError
 from mixdata.licences import licence
@@ -145,6 +145,8 @@ def _read_index(name: str, version: str, path: str | Path, named: bool) -> dict[
         for _, file, _ in files_of(entry):
             if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
                 raise UsageError(f"{readable(path)}: names a file outside the dataset's folder: {cleaned(file)}")
+            if not nameable(file):
+                raise UsageError(f"{readable(path)}: {cleaned(file)[:80]!r} cannot be the name of a file")
     return index
 
 

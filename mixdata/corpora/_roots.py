@@ -10,6 +10,7 @@ from mixdata.text import cleaned, readable
 
 DEEPEST = 2  # folders below the one that was named
 SKIPPED = {"__MACOSX"}
+LONGEST_NAME = 255  # bytes, on every common file system
 
 
 def find_root(root: Path, is_it: Callable[[Path], bool], layout: str) -> Path:
@@ -47,3 +48,9 @@ def subfolders(folder: Path) -> list[Path]:
     except OSError:
         return []
     return [entry for entry in entries if entry.name[0] != "." and entry.name not in SKIPPED and not entry.is_symlink() and entry.is_dir()]
+
+
+def nameable(path: str) -> bool:
+    """Say whether a path that metadata give can be one on disk at all; asking the system about another is an error of its own."""
+    parts = path.encode("utf-8", "replace").split(b"/")
+    return "\0" not in path and max(map(len, parts)) <= LONGEST_NAME and sum(map(len, parts)) < 2048

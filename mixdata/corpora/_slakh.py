@@ -10,13 +10,13 @@ from typing import Any
 import yaml
 
 from mixdata.corpora._layout import refuse_outside
-from mixdata.corpora._roots import subfolders
+from mixdata.corpora._roots import nameable, subfolders
 from mixdata.corpora.base import read_yaml, track
 from mixdata.errors import SongError
 from mixdata.resources import resource
 from mixdata.song import Track
 from mixdata.taxonomy import DRUM_PROGRAM, group_of_program
-from mixdata.text import readable
+from mixdata.text import cleaned, readable
 
 EDITIONS = ("redux", "v2", "original")
 FOLDERS = {"train": "train", "validation": "valid", "test": "test", "omitted": "omitted"}
@@ -58,6 +58,8 @@ def read_song(root: Path, folder: Path) -> tuple[dict[str, Any], dict[str, Track
         raise SongError("metadata", f"{readable(folder / 'metadata.yaml')}: has no table of stems")
     extension = ".wav" if (folder / "mix.wav").exists() or any((folder / "stems").glob("*.wav")) else ".flac"
     for name, about in meta["stems"].items():
+        if not nameable(f"{name}{extension}"):
+            raise SongError("metadata", f"{readable(folder / 'metadata.yaml')}: {cleaned(str(name))[:80]!r} cannot be the name of a file")
         path = folder / "stems" / f"{name}{extension}"
         if about.get("audio_rendered", True) or path.exists():
             facts = {key: plain(about[key]) for key in ABOUT if key in about}

@@ -20,7 +20,7 @@ from mixdata.corpora._files import Folder, RefusedTrack, artist_and_title, plain
 from mixdata.corpora._spec import instead, parameters, parse_options, split_root, users_path
 from mixdata.errors import UsageError
 from mixdata.song import Song
-from mixdata.text import cleaned
+from mixdata.text import cleaned, readable
 
 __all__ = [
     "Corpus",
@@ -95,7 +95,12 @@ class Corpus:
     def __iter__(self) -> Iterator[Song]:
         if not self._listed:
             place = () if self.root is None else (self.root,)
-            self._listed.extend(_completed(song, self.facts, self.root) for song in _find(self.facts.name)(*place, **self.options))
+            try:
+                found = [_completed(song, self.facts, self.root) for song in _find(self.facts.name)(*place, **self.options)]
+            except OSError as error:  # a folder that may not be entered
+                where = readable(str(error.filename or self.root or self.spec))
+                raise UsageError(f"{where}: cannot be read: {error.strerror or error}") from None
+            self._listed.extend(found)
         if not self._listed:
             raise UsageError(f"{self.root or self.spec}: no songs found. {_expected(self.facts)}{_found(self.root)}")
         return iter(self._listed)

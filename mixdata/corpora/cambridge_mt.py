@@ -24,7 +24,10 @@ def songs(root: Path) -> Iterator[Song]:
 
 
 def _song(root: Path, found: Found) -> Song:
-    artist, title = artist_and_title(found.path.name if found.path.is_dir() else found.path.stem)
+    whole = found.path.is_dir()
+    artist, title = artist_and_title(found.path.name if whole else found.path.stem)
+    if artist and artist.isdigit() and not whole:  # a stray `01_Kick.wav` has a number there
+        artist, title = None, words(cleaned(found.path.stem))
     raw: dict[str, Track] = {}
     for path in found.files:
         raw[_free(slug(path.stem), raw)] = replace(track(root, path), instrument=role(path))

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mixdata.corpora._roots import find_root
 from mixdata.corpora._slakh import EDITIONS, group, plain, read_song, song_folders, split_of
 from mixdata.corpora.base import corpus, corpus_facts, refused_song, track
 from mixdata.errors import SongError, UsageError
+from mixdata.licences import licence
 from mixdata.song import Song
 from mixdata.taxonomy import grouped
 
@@ -36,7 +38,13 @@ def _song(root: Path, folder: Path) -> Song:
         stems=stems,
         raw=tracks,
         groups={"midi": str(meta["UUID"])} if meta.get("UUID") else {},
-        licence=str(meta.get("licence") or "unknown"),  # for trees of one's own in Slakh's layout
+        licence=_licence(meta.get("licence")),
         facts={"overall_gain": plain(meta.get("overall_gain")), "unrendered": len(meta["stems"]) - len(tracks)},
         errata=tuple(f"unknown instrument {label!r}: counted as other" for label in unknown),
     )
+
+
+def _licence(written: Any) -> str:
+    """Return the licence that a tree of one's own in Slakh's layout gives; one that is said to be unknown is not Slakh's."""
+    text = "unknown" if written is None else str(written)
+    return "not stated" if written is not None and licence(text).id == "unknown" else text

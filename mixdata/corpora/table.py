@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mixdata import audio
-from mixdata.corpora._table import read_rows
+from mixdata.corpora._table import ROLES, SPLITS, check_said, read_rows
 from mixdata.corpora.base import corpus
 from mixdata.errors import UsageError
 from mixdata.song import Song, Track
@@ -13,7 +13,6 @@ from mixdata.text import cleaned
 
 GROUPS = ("artist", "album", "group")
 SAID = ("title", "split", "licence", "wet", "mixture", "published", *GROUPS)
-SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test"}
 
 
 @corpus("table")
@@ -34,14 +33,10 @@ def _song(table: Path, told: dict[str, Any], where: str) -> Song:
         if name in ("mixture", "published") or (name not in SAID and Path(str(value)).suffix.lower() in audio.EXTENSIONS):
             tracks[name] = Track(table.parent / str(value))
         elif name not in SAID:
-            facts[name] = value if isinstance(value, str | int | float | bool) else str(value)
-    named = {
-        kind: {name.partition(".")[2]: t for name, t in tracks.items() if name.startswith(f"{kind}.")}
-        for kind in ("raw", "input", "target")
-    }
-    split = str(told.get("split", "")).lower()
-    if split and split not in SPLITS:
-        raise UsageError(f"{where}: split {told['split']!r} is none of {', '.join(SPLITS)}")
+            facts[name] = value
+    named = {kind: {name.partition(".")[2]: t for name, t in tracks.items() if name.startswith(f"{kind}.")} for kind in ROLES}
+    split, wet = str(told.get("split", "")).lower(), str(told.get("wet", "unknown")).lower()
+    check_said(split, wet, list(tracks), where)
     main = next(iter(tracks.values()), None)
     return Song(
         cleaned(str(told.get("title") or (main.path.stem if main else where))),
@@ -53,7 +48,7 @@ def _song(table: Path, told: dict[str, Any], where: str) -> Song:
         split=SPLITS.get(split),
         groups={kind: cleaned(str(told[kind])) for kind in GROUPS if kind in told},
         licence=str(told.get("licence", "unknown")),
-        wet=str(told.get("wet", "unknown")),
+        wet=wet,
         free_lengths=bool(named["raw"]),
         facts=facts,
     )

@@ -8,14 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from mixdata import audio
-from mixdata.corpora import Corpus
+from mixdata.corpora import Corpus, corpus_options
 from mixdata.errors import SongError
 from mixdata.index.manifest import Manifest, folder_of
 from mixdata.progress import Progress
 from mixdata.resources import resource
 from mixdata.song import Song, Track
+from mixdata.text import readable
 
 THREADS = 4  # headers and hashes: the disk waits, not Python
 
@@ -54,10 +56,11 @@ class Check:
 
 def check_corpus(corpus: Corpus, checksums: Mapping[str, str] | None = None, quiet: bool = False) -> Check:
     """Check a corpus. `checksums` maps files, from the corpus's root on, to their MD5 or SHA-256 (told apart by their length)."""
-    facts, songs = corpus.facts, list(corpus)
-    check = Check(len(songs), facts.songs, dict(Counter(song.split or "none" for song in songs)), facts.splits)
-    check.faults += _missing_songs(facts.song_list, songs)
-    tracks = {_key(track): (song, track) for song in songs for _, whole in song.tracks() for track in getattr(whole, "parts", (whole,))}
+    songs = list(corpus)
+    expected, splits, titles = _expected(corpus)
+    check = Check(len(songs), expected, dict(Counter(song.split or "none" for song in songs)), splits)
+    check.faults += _missing_songs(titles, songs)
+    tracks = {track: (song, track) for song in songs for _, whole in song.tracks() for track in getattr(whole, "parts", (whole,))}
     check.tracks = len(tracks)
     root = folder_of(corpus)
     files = dict.fromkeys(os.path.relpath(path, root) for _, track in tracks.values() for path in track.files)
@@ -85,19 +88,34 @@ def checksums_of(manifest: Manifest) -> dict[str, str]:
     return {row["file"]: row["sha256"] for row in rows if row["sha256"] and row["stream"] == 0}
 
 
-def _key(track: Track) -> tuple[Path, int]:
-    return track.path, track.stream
+def _expected(corpus: Corpus) -> tuple[int | None, dict[str, int] | None, list[str]]:
+    """Return how many songs there should be, by split too, and which.
+
+    An option of the name of a column (`version` of MedleyDB) chooses among the songs of the published list; `split` deals them otherwise
+    than the facts count them.
+    """
+    facts, usual = corpus.facts, corpus_options(corpus.facts.name)
+    chosen = {key: str(value) for key, value in corpus.options.items() if value != usual[key]}
+    name, _, column = facts.song_list.partition(":")
+    rows: list[dict[str, str]] = []
+    if name:
+        with open(resource("manifests", name), encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    part = {key: value for key, value in chosen.items() if rows and key in rows[0]}
+    titles = [row[column] for row in rows if part.items() <= row.items()]
+    if part:
+        return len(titles), None, titles
+    return (None, None, titles) if "split" in chosen else (facts.songs, facts.splits, titles)
 
 
-def _missing_songs(song_list: str, songs: list[Song]) -> list[Fault]:
-    """Return the songs of a published list, `FILE:COLUMN` among the manifests, that are not there."""
-    if not song_list:
-        return []
-    name, _, column = song_list.partition(":")
-    with open(resource("manifests", name), encoding="utf-8", newline="") as file:
-        titles = [row[column] for row in csv.DictReader(file)]
-    there = {song.title.casefold() for song in songs} | {str(song.facts.get("id", "")).casefold() for song in songs}
-    return [Fault("missing_song", title, f"{title}: the song is not there") for title in titles if title.casefold() not in there]
+def _missing_songs(titles: list[str], songs: list[Song]) -> list[Fault]:
+    """Return the songs of a published list that are not there."""
+    there = {_folded(name) for song in songs for name in (song.title, str(song.facts.get("id", "")))}
+    return [Fault("missing_song", title, f"{title}: the song is not there") for title in titles if _folded(title) not in there]
+
+
+def _folded(title: str) -> str:
+    return normalize("NFC", title).casefold()
 
 
 def _probed(item: tuple[Song, Track]) -> Fault | None:
@@ -106,7 +124,8 @@ def _probed(item: tuple[Song, Track]) -> Fault | None:
         track.info()
     except SongError as error:
         return Fault(error.reason, song.title, error.message)
-    return None
+    gone = [path for path in track.files if not path.is_file()]  # of a dataset's shards, whose headers are in its index
+    return Fault("missing", song.title, f"{readable(gone[0])}: there is no such file") if gone else None
 
 
 def _compared(root: Path, file: str, wanted: str) -> Fault | None:

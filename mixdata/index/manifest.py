@@ -150,17 +150,28 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     about = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     if about.get("mixdata.manifest") != str(VERSION) or not table.schema.equals(SCHEMA):
         raise UsageError(f"{path}: is not a manifest of this version of mixdata; `mixdata index NAME:ROOT --out FILE` makes one")
-    place = Path(root) if root is not None else Path(about["mixdata.root"])
+    try:
+        kept, name, options = about["mixdata.root"], about["mixdata.corpus"], dict(json.loads(about["mixdata.options"]))
+    except (KeyError, ValueError, TypeError):
+        raise _damaged(path) from None
+    place = Path(root if root is not None else kept)
     if not place.is_dir():
         raise UsageError(f"{path}: the corpus is not at {place}, where it was indexed; say where it is with --root")
-    return Manifest(path, table, about["mixdata.corpus"], place, json.loads(about["mixdata.options"]))
+    return Manifest(path, table, name, place, options)
+
+
+def _damaged(path: Path) -> UsageError:
+    return UsageError(f"{path}: is a manifest, but a damaged one; `mixdata index NAME:ROOT --out FILE --fresh` makes it anew")
 
 
 def load_manifest(path: str | Path, root: str | Path | None = None) -> Corpus:
     """Return the corpus that a manifest was made of, its songs as they were then; no file is read until it is used."""
     manifest = read_manifest(path, root)
     rows = manifest.table.to_pylist()
-    songs = [_song(list(group), manifest) for _, group in groupby(rows, key=lambda row: row["song"])]
+    try:
+        songs = [_song(list(group), manifest) for _, group in groupby(rows, key=lambda row: row["song"])]
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise _damaged(manifest.path) from None
     return Corpus(corpus_facts(manifest.corpus), f"{manifest.corpus}:{manifest.root}", manifest.root, manifest.options, songs)
 
 
@@ -193,7 +204,7 @@ def _song(rows: list[dict[str, Any]], manifest: Manifest) -> Song:
 def _track(row: dict[str, Any], root: Path) -> Track:
     path = Path(os.path.normpath(root / row["file"]))
     if row["reason"] == "missing":
-        return Track(path, row["stream"], row["instrument"])  # it may be there by now
+        return Track(path, row["stream"], row["instrument"], json.loads(row["track_facts"]))  # it may be there by now
     if row["reason"] is not None:
         return RefusedTrack(path, row["stream"], reason=row["reason"], message=row["message"])
     if path.is_relative_to(root) and not audio.inside(root, path):  # tables of one's own may name files anywhere

@@ -63,7 +63,7 @@ def index_corpus(
         seen = known | read
         finished = [row | (seen[row["file"], row["stream"]] if row.get("reason") is None else {}) for row in rows]
         write_manifest(out, finished, corpus)
-    _journal_path(out).unlink(missing_ok=True)
+        _journal_path(out).unlink(missing_ok=True)  # while it is locked: the next run's journal is another file
     files = {row["file"] for row in rows if row.get("reason") is None}
     refused = Counter(row["reason"] for row in finished if row["reason"] is not None)
     again = len({wish.path for wish in wanted})
@@ -137,7 +137,10 @@ def _known(out: Path, corpus: Corpus) -> Seen:
     """Return what the last manifest of this corpus says of its files."""
     if not out.exists():
         return {}
-    last = read_manifest(out, folder_of(corpus))
+    try:
+        last = read_manifest(out, folder_of(corpus))
+    except UsageError as error:
+        raise UsageError(f"{error}. To write over that file: --fresh") from None
     if last.corpus != corpus.facts.name:
         raise UsageError(f"{out}: is the manifest of a corpus {last.corpus!r}; choose another --out")
     names = [name for name, _ in LOOKED]
@@ -171,11 +174,12 @@ def _read_journal(journal: BinaryIO) -> Seen:
     for line in journal.read().splitlines(keepends=True):
         try:
             file, stream, facts = json.loads(line)
-        except ValueError:
+            found = {(file, stream): dict(facts)}
+        except (ValueError, TypeError):
             break
         if not line.endswith(b"\n"):
             break
-        seen[file, stream] = facts
+        seen |= found
         whole += len(line)
     journal.seek(whole)
     journal.truncate()
