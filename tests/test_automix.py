@@ -201,7 +201,7 @@ def test_a_song_without_a_mix_is_left_out_unless_the_sum_is_asked_for(tmp_path):
     assert caught.value.reason == "no_mix"
     made, _ = examples(song, "tracks.mixture=published_or_sum")
     assert made[0].record["steps"][0]["target"] | {"gain_db": 0} == {
-        "made_of": "sum", "gain_db": 0, "sum_gain_db": pytest.approx(0, abs=1e-9), "residual_db": None
+        "made_of": "sum", "gain_db": 0, "sum_gain_db": pytest.approx(0, abs=1e-9), "residual_db": None, "inverted": False
     }  # fmt: skip
 
 
@@ -232,6 +232,24 @@ def test_gain_and_residual_are_those_of_the_nearest_sum(tmp_path):
     said = next(note for note in work.history if note["step"] == "tracks")["target"]
     assert said["sum_gain_db"] == pytest.approx(20 * np.log10(gain[0]), abs=1e-6)
     assert work.measures["residual_db"] == pytest.approx(10 * np.log10(left), abs=1e-4) == pytest.approx(-8.6, abs=0.3)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("field", ["published", "mixture"])
+def test_a_mix_of_reversed_polarity_is_told_of_and_left_as_it_is(field, sign, tmp_path):
+    tracks = parts(3)
+    mix = np.float32(sign * 0.5) * sum(tracks.values())
+    made, work = examples(raw_song(tmp_path / "a", tracks, mix, field))
+    assert work.warnings == (["mix_inverted"] if sign < 0 else [])
+    assert made[0].record["steps"][0]["target"]["inverted"] is (sign < 0)
+    np.testing.assert_array_equal(whole(made, "target")["mixture"], mix)
+
+
+def test_a_mix_of_something_else_has_no_polarity(tmp_path):
+    tracks = parts(2)
+    for seed in (7, 8):  # one of them lies a little nearer to the sum turned over
+        _, work = examples(raw_song(tmp_path / f"{seed}", tracks, noise(seed, SECONDS, sample_rate=RATE), "mixture"))
+        assert "mix_inverted" not in work.warnings
 
 
 # tracks

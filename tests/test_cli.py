@@ -119,7 +119,9 @@ def test_a_full_disk_is_told_and_leaves_nothing_under_a_final_name(tmp_path):
 
 def test_recipes_and_corpora_are_listed(tmp_path):
     assert "separated_pseudo" in run("recipes", "list").stdout
-    assert {"folder", "musdb18", "musdb18hq", "synth", "demo"} <= {entry["name"] for entry in json.loads(run("corpora", "list", "--json").stdout)}
+    assert {"folder", "musdb18", "musdb18hq", "synth", "demo"} <= {
+        entry["name"] for entry in json.loads(run("corpora", "list", "--json").stdout)
+    }
     shown = run("recipes", "show", "separated_pseudo").stdout
     (tmp_path / "mine.yaml").write_text(shown)
     assert run("recipes", "validate", "mine.yaml", cwd=tmp_path).returncode == 0

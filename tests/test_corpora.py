@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from mixdata import audio
 from mixdata.cli import app
 from mixdata.corpora import corpus_facts, corpus_names, corpus_options, load_corpus
-from mixdata.corpora.base import artist_and_title
 from mixdata.corpora._musdb import catalogue
+from mixdata.corpora.base import artist_and_title
 from mixdata.errors import SongError, UsageError
 from mixdata.resources import resource
 from tests.trees import MUSDB_STREAMS, musdb_hq, musdb_mp4, noise, shared, song_folder, write_mp4, write_wav
@@ -312,9 +312,8 @@ def test_musdb_is_not_imported_to_read_its_facts(tmp_path):
     import subprocess
     import sys
 
-    code = (
-        "import sys; from mixdata.corpora import load_corpus; [*load_corpus('demo')]; from mixdata.corpora import _musdb; _musdb.catalogue();"
-    )
+    code = "import sys; from mixdata.corpora import load_corpus; [*load_corpus('demo')];"
+    code += "from mixdata.corpora import _musdb; _musdb.catalogue();"
     code += "print({'musdb', 'stempeg'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PATH": ""}, check=True)
     assert done.stdout.strip() == "set()"

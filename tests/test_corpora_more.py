@@ -215,6 +215,24 @@ def test_metadata_that_are_not_as_expected_have_a_clear_outcome(text, tmp_path):
     assert reasons == ({"outside_root"} if ".." in text else {"metadata"})
 
 
+@pytest.mark.parametrize("name", ["a\\0b", "a" * 300, "/".join(["a" * 200] * 30)])
+@pytest.mark.parametrize("rendered", [True, False])
+def test_a_name_that_no_file_can_have_stops_its_song_alone(name, rendered, tmp_path):
+    for folder in ("Track00001", "Track00002"):
+        trees.slakh_song(tmp_path / folder, "1")
+    (tmp_path / "Track00001/metadata.yaml").write_text(f'stems: {{"{name}": {{audio_rendered: {str(rendered).lower()}}}}}')
+    songs = listed("slakh2100", tmp_path)
+    assert refusal(songs["Track00001"].mixture) == "metadata" and len(songs["Track00002"].raw) == 5
+
+
+@pytest.mark.parametrize(("written", "licence"), [("unknown", "not stated"), ("none", "not stated"), ("MIT", "MIT"), (None, "CC-BY-4.0")])
+def test_a_tree_of_ones_own_has_its_own_licence_and_an_unknown_one_is_not_slakhs(written, licence, tmp_path):
+    folder = trees.slakh_song(tmp_path / "Track00001", "1")
+    meta = yaml.safe_load((folder / "metadata.yaml").read_text())
+    (folder / "metadata.yaml").write_text(yaml.safe_dump(meta | ({"licence": written} if written else {})))
+    assert listed("slakh2100", tmp_path)["Track00001"].licence == licence
+
+
 def test_metadata_outside_the_corpus_are_not_read(tmp_path):
     trees.slakh_song(tmp_path / "corpus" / "Track00001", "1")
     (tmp_path / "corpus" / "Track00001" / "metadata.yaml").rename(tmp_path / "secret.yaml")
@@ -355,6 +373,15 @@ def test_a_song_may_lie_deeper_than_its_folder_and_a_stray_file_makes_none_of_ot
         "Band - Two": ["01_kick", "02_bass"],
         "stray": ["stray"],
     }
+
+
+def test_the_number_of_a_stray_track_is_no_artist(tmp_path):
+    write_wav(tmp_path / "Rock/01_Kick.wav")
+    write_wav(tmp_path / "Rock/Other/01_Kick.wav")
+    write_wav(tmp_path / "Rock/Other/02_Bass.wav")
+    write_wav(tmp_path / "Band_Song.wav")
+    songs = {song.title: song.groups for song in load_corpus("cambridge_mt", tmp_path)}
+    assert songs["01 Kick"] == {} and songs["Band - Song"] == {"artist": "Band"}
 
 
 # -- mirdata -----------------------------------------------------------------------------------------------------

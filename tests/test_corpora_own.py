@@ -149,6 +149,14 @@ def test_a_file_that_a_table_names_and_that_is_not_there_is_reported_when_probed
         song.mixture.info()
 
 
+def test_a_cell_that_names_audio_of_an_unread_kind_is_a_stem_that_cannot_be_used(tmp_path):
+    write_wav(tmp_path / "a.wav")
+    (tmp_path / "v.wv").write_bytes(b"wvpk" + bytes(100))
+    song = song_of(written(pd.DataFrame([{"mixture": "a.wav", "vocals": "v.wv"}]), tmp_path / "t.csv"))
+    with pytest.raises(SongError, match=r"v\.wv"):
+        song.stems["vocals"].info()
+
+
 # -- options behind a root -----------------------------------------------------------------------------------------
 
 

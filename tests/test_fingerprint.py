@@ -155,10 +155,15 @@ def random_prints(count: int, length: int, seed: int = 0) -> list[Fingerprint]:
 
 
 @pytest.mark.parametrize("most", [10**9, 60_000])
-def test_the_index_finds_just_the_pairs_that_share_hashes(most):
+def test_the_index_finds_just_the_pairs_that_share_hashes_at_one_shift(most):
     prints = random_prints(60, 3000)
-    for one, other in ((3, 40), (7, 41)):
-        prints[other] = Fingerprint(np.concatenate([prints[one].hashes[:400], prints[other].hashes[400:]]), prints[other].frames)
+    for one, other, later in ((3, 40, 0), (7, 41, 55), (8, 42, None)):
+        hashes, frames = (np.copy(column) for column in (prints[other].hashes, prints[other].frames))
+        hashes[:400] = prints[one].hashes[:400]
+        if later is not None:
+            frames[:400] = prints[one].frames[:400] + later + np.arange(400) % 3
+        prints[other] = Fingerprint(hashes[np.argsort(frames, kind="stable")], np.sort(frames))
+    prints[42].frames[:] = np.sort(np.random.default_rng(1).integers(0, 5_000_000, 3000))  # the same hashes, whenever
     kinds = [0] * 30 + [1] * 30
     assert candidates(prints, kinds, most) == [(3, 40), (7, 41)]
     assert candidates(prints, [0] * 60, most) == []

@@ -435,6 +435,12 @@ def test_the_command_lists_who_must_be_named_and_what_stands_against_a_use(tmp_p
     assert ask("licence", tmp_path / "set", "--use", "research").exit_code == 0
 
 
+@pytest.mark.parametrize("texts", [("CC-BY-SA-3.0", "CC-BY-4.0"), ("BSD-3-Clause", "GPL-2.0"), ("CC-BY-NC-4.0", "CC-BY-NC-SA-3.0")])
+def test_the_whole_is_under_the_licence_that_share_alike_asks_for(texts):
+    result = combined(texts)
+    assert result.id == result.share_alike and any(f"under {result.id} and no other" in line for line in explained(result.as_dict()))
+
+
 def test_names_cannot_steer_the_terminal():
     from mixdata.cli.licence import _text
 

@@ -108,7 +108,10 @@ def test_all_mistakes_are_named_at_once_with_file_line_and_nearest_word(tmp_path
         ("[{segment: {seconds: 1, min_seconds: 2}}]", "longer than a block"),
         ("[{segment: {}}]", r":2: steps.0: segment needs 'input' or 'dry': put pair or separate or stems or tracks or wet_stems before it"),
         ("[{gate: {}}, {separate: {}}, {segment: {}}]", "gate needs 'input': put pair or separate or tracks or wet_stems before it"),
-        ("[{separate: {}}, {stem_loudness: {}}, {segment: {}}]", "stem_loudness needs 'input.active': put gate or pair or tracks or wet_stems before it"),
+        (
+            "[{separate: {}}, {stem_loudness: {}}, {segment: {}}]",
+            "stem_loudness needs 'input.active': put gate or pair or tracks or wet_stems before it",
+        ),
         (
             "[{separate: {}}, {bleed_jitter: {}}, {gate: {}}, {segment: {}}]",
             "bleed_jitter needs 'input.active': put gate or pair or tracks or wet_stems before it",

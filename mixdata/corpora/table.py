@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from mixdata import audio
+from mixdata.corpora._files import UNREAD
 from mixdata.corpora._table import ROLES, SPLITS, check_said, read_rows
 from mixdata.corpora.base import corpus
 from mixdata.errors import UsageError
 from mixdata.song import Song, Track
 from mixdata.text import cleaned
 
+AUDIO = audio.EXTENSIONS | UNREAD  # what cannot be read is refused when it is probed, not passed over
 GROUPS = ("artist", "album", "group")
 SAID = ("title", "split", "licence", "wet", "mixture", "published", *GROUPS)
 
@@ -30,7 +32,7 @@ def _song(table: Path, told: dict[str, Any], where: str) -> Song:
     tracks: dict[str, Track] = {}
     facts: dict[str, Any] = {}
     for name, value in told.items():
-        if name in ("mixture", "published") or (name not in SAID and Path(str(value)).suffix.lower() in audio.EXTENSIONS):
+        if name in ("mixture", "published") or (name not in SAID and Path(str(value)).suffix.lower() in AUDIO):
             tracks[name] = Track(table.parent / str(value))
         elif name not in SAID:
             facts[name] = value

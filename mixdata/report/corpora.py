@@ -25,7 +25,7 @@ def _row(facts: CorpusFacts) -> tuple[str, ...]:
         home,
         _songs(facts),
         "" if facts.hours is None else f"{facts.hours:g}",
-        "" if facts.bytes is None else size(facts.bytes),
+        _size(facts),
         "the eleven groups" if set(facts.stems) == set(GROUPS) else ", ".join(facts.stems) or "as found",
         rates + bits,
         _plain(licence),
@@ -36,6 +36,14 @@ def _row(facts: CorpusFacts) -> tuple[str, ...]:
 def _songs(facts: CorpusFacts) -> str:
     splits = ", ".join(f"{name} {count}" for name, count in (facts.splits or {}).items())
     return ("" if facts.songs is None else str(facts.songs)) + (f" ({splits})" if splits else "")
+
+
+def _size(facts: CorpusFacts) -> str:
+    """Return the size of the whole, else of its archives where all of them are known."""
+    archives = [part.bytes for part in facts.downloads]
+    if facts.bytes is None and archives and None not in archives:
+        return f"{size(sum(filter(None, archives)))} to fetch"
+    return "" if facts.bytes is None else size(facts.bytes)
 
 
 def _plain(text: str) -> str:
