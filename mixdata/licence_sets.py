@@ -48,7 +48,7 @@ def combine(terms: Iterable[Licence]) -> Combined:
         conflicts += [f"{' and '.join(against)} {'forbids' if len(against) == 1 else 'forbid'} {what}"] if against else []
     derivatives = _least(part.derivatives for part in parts)
     return Combined(
-        id=_whole(parts, bool(conflicts)),
+        id=_whole(parts, None if conflicts else share_alike, bool(conflicts)),
         parts=tuple(part.id for part in parts),
         commercial=_least(part.commercial for part in parts),
         research=_least(part.research for part in parts),
@@ -134,13 +134,15 @@ def _share_alike(parts: list[Licence]) -> tuple[str | None, list[str]]:
     return (_latest(binding) if elements(binding[0].id) else binding[0].id), []
 
 
-def _whole(parts: list[Licence], conflict: bool) -> str:
+def _whole(parts: list[Licence], share_alike: str | None, conflict: bool) -> str:
     """Return the id of the single licence that the whole can be under."""
     if any(not part.known or part.id == "unknown" for part in parts):
         return "unknown"
     asking = [part for part in parts if part.attribution or not part.permissive]  # the others go under any licence
     if len(asking) < 2:
         return asking[0].id if asking else parts[0].id if len(parts) == 1 else "CC0-1.0"
+    if share_alike and all(part.permissive or part.share_alike or elements(part.id) for part in asking):
+        return share_alike
     ours = [part for part in asking if elements(part.id)]
     if not ours or conflict or any(not part.permissive for part in asking if part not in ours):
         return "other"

@@ -26,7 +26,7 @@ _URL = re.compile(_SITE + r"licen[sc]es/(by(?:-nc|-sa|-nd)*)/([0-9]\.[0-9])(?:/(
 _PUBLIC = re.compile(_SITE + r"publicdomain/(zero|mark)/1\.0/?(?:deed\S*|legalcode\S*)?", re.IGNORECASE)
 _ID = re.compile(r"CC-(BY(?:-NC|-SA|-ND)*)-([0-9]\.[0-9])-([A-Z]{2}|IGO)")  # of a country
 _WORDS = re.compile(r"cc (by(?: nc| sa| nd)*)(?: v?([0-9]\.[0-9]))?")
-_TWICE = re.compile(r"(.+)\((.+)\)")
+_TWICE = re.compile(r"(.+)\((.+)\)(?: licen[sc]e)?", re.IGNORECASE)
 _SHORT = {
     "nc": "non ?commercial",
     "sa": "share ?alike",

@@ -12,6 +12,7 @@ from typing import Any
 from mixdata import rng
 from mixdata.corpora import Corpus
 from mixdata.errors import SongError, UsageError
+from mixdata.leaks.overlaps import known_as
 from mixdata.licences import Use, allows, licences_in, refusal
 from mixdata.progress import Progress
 from mixdata.recipes.model import Recipe
@@ -96,8 +97,8 @@ def survey(recipe: Recipe, corpora: Iterable[Corpus], quiet: bool = False) -> tu
         try:
             _refuse_licence(song, recipe.header.licence)
             frames, fingerprints = _examine(song, recipe)
-            # A song without a split of its own follows its artist's songs that have one: else the artist would be in two splits.
-            split = song.split or given.get(song.group) or split_of(song.group, shares)
+            # Without a split of its own a song follows itself in another corpus, or its artist: else these would be in two splits.
+            split = song.split or given_split(song, given) or split_of(song.group, shares)
             return PlannedSong(song, split, frames, fingerprints, place, recipe.song_tracks(song))
         except SongError as error:
             return place, error
@@ -128,12 +129,18 @@ def survey(recipe: Recipe, corpora: Iterable[Corpus], quiet: bool = False) -> tu
 
 
 def given_splits(songs: Iterable[Song]) -> dict[str, str]:
-    """Return the split that a corpus gave each group; a group in several counts as test before valid before train."""
+    """Return the split that a corpus gave each group and each known song; one in several counts as test before valid before train."""
     given: dict[str, str] = {}
     for song in songs:
-        if song.split in SPLITS and song.groups:
-            given[song.group] = max(given.get(song.group, song.split), song.split, key=SPLITS.index)
+        if song.split in SPLITS:
+            for name in (*([song.group] if song.groups else []), *known_as(song)):
+                given[name] = max(given.get(name, song.split), song.split, key=SPLITS.index)
     return given
+
+
+def given_split(song: Song, given: dict[str, str]) -> str | None:
+    """Return the split that a song without one takes over: that of the same song, else that of its group."""
+    return next((given[name] for name in (*sorted(known_as(song)), song.group) if name in given), None)
 
 
 def split_of(group: str, shares: dict[str, float]) -> str:

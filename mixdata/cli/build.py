@@ -115,6 +115,6 @@ def _print_outcome(dataset: Any, outcome: dict[str, Any]) -> None:
 def _print_rejected(rows: list[dict[str, Any]], reasons: dict[str, int], most: int = 10) -> None:
     print(f"left out: {len(rows)} songs ({', '.join(f'{reason} {count}' for reason, count in reasons.items())})")
     for row in rows[:most]:
-        print(f"  {row['reason']}: {row['file'] or row['title']}: {row['message']}")
+        print(f"  {row['reason']}: {row['file'] if isinstance(row['file'], str) else row['title']}: {row['message']}")
     if len(rows) > most:
         print(f"  … and {len(rows) - most} more, all in songs.parquet")

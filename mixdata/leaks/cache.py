@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,8 @@ def _fingerprint(track: Track, folder: Path | None) -> Fingerprint | None:
             if place is not None:
                 data = io.BytesIO()
                 np.save(data, np.stack([kept.hashes, kept.frames]), allow_pickle=False)
-                publish_bytes(place, data.getvalue())
+                with suppress(OSError):  # a full disk, or a folder of somebody else's: it is made again next time
+                    publish_bytes(place, data.getvalue())
         return kept
     except (SongError, OSError):
         return None

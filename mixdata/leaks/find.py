@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from mixdata.leaks import overlaps
 from mixdata.leaks.cache import fingerprints
 from mixdata.leaks.fingerprint import Match, match
 from mixdata.leaks.index import candidates
-from mixdata.leaks.names import known_artist, song_key, words
+from mixdata.leaks.names import folded, known_artist, words
 from mixdata.song import Song, Track, slug
 from mixdata.text import cleaned
 
@@ -34,15 +35,14 @@ class Entry:
     @classmethod
     def of(cls, song: Song, split: str, place: str, listen: bool = True) -> "Entry":
         """Return the entry of a song."""
-        artist = song.groups.get("artist") or None
-        keys = [song_key(song.title, artist), song_key(str(song.facts.get("id", "")), None)]
         tracks = tuple(song.tracks()) if listen else ()
-        return cls(place, song.corpus, cleaned(song.title), split, artist or "", overlaps.labels(song.corpus, keys), tracks)
+        return cls(place, song.corpus, cleaned(song.title), split, song.groups.get("artist") or "", overlaps.known_as(song), tracks)
 
     @property
     def name(self) -> str:
-        """What the song goes by in the names of leaks."""
-        return f"{self.corpus}/{slug(self.title)}"
+        """What the song goes by in the names of leaks. Titles of which a slug leaves out letters are told apart by a hash."""
+        lost = "" if folded(self.title).isascii() else f"-{sha256(self.title.encode()).hexdigest()[:6]}"
+        return f"{self.corpus}/{slug(self.title, 80)}{lost}"
 
     def __str__(self) -> str:
         return f"{self.corpus}: {self.title}"
@@ -84,10 +84,10 @@ def find_leaks(sets: Sequence[Sequence[Entry]], audio: bool = True, cache: Path 
     """Compare all songs of the sets by what they are known as, by artist and (with `audio`) by fingerprint."""
     entries = [entry for songs in sets for entry in songs]
     named = list(_same_songs(entries))
-    known = {frozenset((leak.song_a, leak.song_b)) for leak in named}
+    known = {_pair(leak) for leak in named}
     leaks = [*named, *_artists(entries)]
     found = _recordings(entries, cache, quiet) if audio else Found()
-    leaks += [leak for leak in found.leaks if frozenset((leak.song_a, leak.song_b)) not in known]
+    leaks += [leak for leak in found.leaks if _pair(leak) not in known]
     return replace(found, leaks=tuple(sorted(leaks, key=lambda leak: (not leak.crosses, leak.within, leak.kind, leak.name))))
 
 
@@ -136,7 +136,10 @@ def _artists(entries: Sequence[Entry]) -> Iterator[Leak]:
         if artist := known_artist(entry.artist):
             by_artist[artist].append(entry)
     for _, group in sorted(by_artist.items()):
-        pairs = sorted(_apart(group), key=lambda pair: (pair[0].split == pair[1].split, pair[0].place == pair[1].place))
+        # Where two sets hold a song in the same split, the second adds nothing to what the first shares between its splits.
+        pairs = sorted(
+            _apart(_once(group)) or _apart(group), key=lambda pair: (pair[0].split == pair[1].split, pair[0].place == pair[1].place)
+        )
         if pairs:
             one, other = pairs[0]
             counts = Counter((entry.corpus, entry.split) for entry in group)
@@ -184,9 +187,24 @@ def _leak(kind: Kind, name: str, one: Entry, other: Entry, evidence: str) -> Lea
     return Leak(kind, name, one.split, other.split, str(one), str(other), evidence, within=one.place == other.place)
 
 
-def _apart(group: Sequence[Entry]) -> Iterator[tuple[Entry, Entry]]:
-    """Yield pairs of songs that differ in set or split, one for each two sets and splits."""
+def _pair(leak: Leak) -> frozenset[tuple[str, str]]:
+    return frozenset(((leak.song_a, leak.split_a), (leak.song_b, leak.split_b)))
+
+
+def _once(group: Sequence[Entry]) -> list[Entry]:
+    """Return the songs without those that an earlier one of the same split is."""
+    seen, kept = set[tuple[str, str]](), []
+    for entry in group:
+        labels = {(entry.split, label) for label in entry.labels}
+        if not labels & seen:
+            kept.append(entry)
+        seen |= labels
+    return kept
+
+
+def _apart(group: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
+    """Return pairs of songs that differ in set or split, one for each two sets and splits."""
     first: dict[tuple[str, str], Entry] = {}
     for entry in group:
         first.setdefault((entry.place, entry.split), entry)
-    yield from combinations(first.values(), 2)
+    return list(combinations(first.values(), 2))

@@ -34,6 +34,7 @@ CANCELLED = 1e-4  # of the channels' power: what is left of a mean whose channel
 
 MATCHED = 12  # hash times that must agree
 CELLS = 6  # half seconds that they must be spread over
+PARTS, SPREAD, LONG_CELLS = 8, 4, 20  # … and so many of the parts of the shorter track; a fill that two songs use is in one or two of them
 DISTINCT = 2.0
 DENSE_MATCHED, DENSE_SCORE, DENSE_DISTINCT = 40, 0.15, 1.4  # of tracks that agree so much, less distinct will do
 LOOP_MATCHED, LOOP_SCORE = 60, 0.5
@@ -56,7 +57,8 @@ class Match:
     """How well two tracks agree at the best shift: `offset_seconds` later in the second than in the first.
 
     `matched` counts the times at which they agree, `cells` the half seconds that have one; `score` is the share of the times of the sparser
-    track (where both sound) that agree; `distinct` is how much better the shift is than the next best one.
+    track (where both sound) that agree; `distinct` is how much better the shift is than the next best one; `spread` counts the eighths of
+    the shorter track's times in which they agree.
     """
 
     score: float = 0.0
@@ -64,15 +66,18 @@ class Match:
     matched: int = 0
     cells: int = 0
     distinct: float = 0.0
+    spread: int = 0
 
     @property
     def same(self) -> bool:
         """Whether the two hold the same recording.
 
         Loops agree at many shifts alike, bar after bar, also where two songs use one loop: so one shift must stand out.
+        A few seconds from one shelf of samples, once in each song, agree nowhere else in them: so it must be all over, or for long.
         """
         dense = self.matched >= DENSE_MATCHED and self.score >= DENSE_SCORE
-        return self.matched >= MATCHED and self.cells >= CELLS and self.distinct >= (DENSE_DISTINCT if dense else DISTINCT)
+        wide = self.cells >= CELLS and (self.spread >= SPREAD or self.cells >= LONG_CELLS)
+        return self.matched >= MATCHED and wide and self.distinct >= (DENSE_DISTINCT if dense else DISTINCT)
 
     @property
     def loop(self) -> bool:
@@ -115,13 +120,15 @@ def match(first: Fingerprint, second: Fingerprint) -> Match:
     shift = best + lowest
     mine, theirs = np.unique(first.frames).astype(np.int64), np.unique(second.frames).astype(np.int64) - shift
     begin, end = max(mine[0], theirs[0]), min(mine[-1], theirs[-1])
-    fewer = min(int(((side >= begin) & (side <= end)).sum()) for side in (mine, theirs))
+    sparser = min((side[(side >= begin) & (side <= end)] for side in (mine, theirs)), key=len)
+    shorter = min(mine, theirs, key=lambda side: int(side[-1] - side[0]))
     return Match(
-        score=min(1.0, len(times) / max(fewer, 1)),
+        score=min(1.0, len(times) / max(len(sparser), 1)),
         offset_seconds=shift * HOP / RATE_HZ,
         matched=len(times),
         cells=len(np.unique(times * 2 * HOP // RATE_HZ)),
         distinct=_distinct(histogram, best, (mine[0], mine[-1]), (theirs[0], theirs[-1])),
+        spread=len(np.unique(np.searchsorted(shorter, times).clip(0, len(shorter) - 1) * PARTS // len(shorter))),
     )
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from mixdata.errors import UsageError
@@ -38,13 +39,14 @@ def refuse_leaks(
     crossing = [leak for leak in found.leaks if leak.crosses]
     grave = [leak for leak in crossing if not leak.within] + [leak for leak in separated if leak.split_b == "test"]
     light = [leak for leak in crossing if leak.within] + [leak for leak in separated if leak.split_b != "test"]
-    names = {canonical(name) for name in allow}
+    names = {canonical(name): name for name in allow}
     refused = [leak for leak in grave if "all" not in names and canonical(leak.name) not in names]
+    idle = _idle(names, [*grave, *light])
     if refused:
-        raise UsageError(_refusal(refused))
+        raise UsageError("\n".join([_refusal(refused), *idle]))
     light += [leak for leak in found.leaks if leak.kind == "loop" and leak.split_a != leak.split_b and not leak.within]
     warnings = [f"{leak.evidence} [{leak.name}]" if leak.kind == "trained_on" else sentence(leak) for leak in light]
-    warnings += [f"could not be listened to: {name}" for name in found.unread]
+    warnings += [f"could not be listened to: {name}" for name in found.unread] + idle
     for text in [] if quiet else warnings[:SHOWN]:
         print(f"warning: {text}", file=sys.stderr)
     if len(warnings) > SHOWN and not quiet:
@@ -53,9 +55,22 @@ def refuse_leaks(
 
 
 def canonical(name: str) -> str:
-    """Return a leak's name such that all spellings of an artist are equal."""
-    kind, _, rest = name.partition(":")
-    return f"artist:{folded(rest)}" if kind == "artist" else name
+    """Return a leak's name such that all spellings of an artist are equal, and two songs in either order."""
+    kind, _, rest = name.strip().partition(":")
+    if kind in ("song", "recording"):
+        return f"{kind}:{'~'.join(sorted(part.strip().lower() for part in rest.split('~')))}"
+    return f"artist:{folded(rest)}" if kind == "artist" else name.strip()
+
+
+def _idle(names: dict[str, str], leaks: Sequence[Leak]) -> list[str]:
+    """Say which of the allowed names is no leak's, and which it may have meant."""
+    known = {canonical(leak.name): leak.name for leak in leaks}
+    said = []
+    for key, name in names.items():
+        if key != "all" and key not in known:
+            near = get_close_matches(key, known, n=1)
+            said.append(f"allowed, but no leak of this set: {name}" + (f" (did you mean {known[near[0]]}?)" if near else ""))
+    return said
 
 
 def sentence(leak: Leak) -> str:

@@ -11,6 +11,7 @@ from functools import cache
 
 from mixdata.leaks.names import song_key
 from mixdata.resources import resource
+from mixdata.song import Song
 
 RELATIONS = ("edition", "same_song", "shared_artist", "trained_on")
 
@@ -45,6 +46,12 @@ def labels(corpus: str, keys: Iterable[str]) -> frozenset[str]:
     keys = [key for key in keys if key]
     known = (_same().get((edition_of(corpus), key)) for key in keys)
     return frozenset([*keys, *(key for key in known if key is not None)])
+
+
+def known_as(song: Song) -> frozenset[str]:
+    """Return the keys under which a song is known: by title and artist, by its corpus's id for it, and in the corpus that it was taken into."""
+    keys = [song_key(song.title, song.groups.get("artist") or None), song_key(str(song.facts.get("id", "")), None)]
+    return labels(song.corpus, keys)
 
 
 def place_of(corpus: str, split: str, known: Iterable[str]) -> tuple[str, str] | None:

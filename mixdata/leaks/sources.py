@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixdata.builder.survey import given_splits, split_of
+from mixdata.builder.survey import given_split, given_splits, split_of
 from mixdata.corpora import load_corpus
 from mixdata.errors import UsageError
 from mixdata.index import load_manifest
 from mixdata.leaks.find import UNKNOWN, Entry
+from mixdata.leaks.overlaps import known_as
 from mixdata.recipes.model import SPLITS
 from mixdata.shards.reader import open_dataset
 from mixdata.song import Song
@@ -49,5 +50,5 @@ def _split(song: Song, given: dict[str, str], listen: bool) -> str:
     if song.split:
         return song.split
     if not song.groups and not listen:  # its split hangs on its content, and the files are not to be read
-        return UNKNOWN
-    return given.get(song.group) or split_of(song.group, SPLITS)
+        return next((given[name] for name in sorted(known_as(song)) if name in given), UNKNOWN)
+    return given_split(song, given) or split_of(song.group, SPLITS)

@@ -272,11 +272,11 @@ def _edited(found: _Found, mix: np.ndarray, rough: np.ndarray, mix_onsets: np.nd
 def _mislabelled(mix: np.ndarray, rough: np.ndarray, sample_rate: int) -> float | None:
     """Return the ratio of rates that the mix would have to be played at to lie over its tracks; None where no likely one does it."""
     onsets = _onsets(rough, sample_rate)
-    likeness = {}
-    for ratio in RATES:
-        stretched = resample(mix[None], sample_rate, round(sample_rate * ratio))[0]
-        likeness[ratio] = (_coarse(_onsets(stretched, sample_rate), onsets)[0][1], stretched)
-    ratio = max(likeness, key=lambda ratio: likeness[ratio][0])
-    stretched = likeness[ratio][1]
+
+    def played_at(ratio: float) -> np.ndarray:
+        return resample(mix[None], sample_rate, round(sample_rate * ratio))[0]
+
+    ratio = max(RATES, key=lambda ratio: _coarse(_onsets(played_at(ratio), sample_rate), onsets)[0][1])
+    stretched = played_at(ratio)
     found = _best(stretched, rough, _onsets(stretched, sample_rate), onsets, sample_rate)
     return None if found.reason == "unsure" else ratio

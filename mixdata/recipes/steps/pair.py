@@ -19,6 +19,8 @@ ROLES = ("input", "target")
 SEARCH_SECONDS = 0.1  # to both sides
 LISTEN_SECONDS = 10.0  # the loudest stretch of this length says the lag
 SURE = 0.5  # correlation from which a lag is believed: a reverb's or a chorus's output may not be like its input at all
+AGREE_MS = 1.0  # between the lag of the waveforms and that of their phases
+PHAT = 0.8  # power of the magnitude that is taken off, as in mixdata/measures/alignment.py
 
 
 def _names(take: list[str]) -> list[str]:
@@ -32,8 +34,10 @@ class PairStep(Params):
     """`take` names the stems of both roles; a pair that has none of them is left out.
 
     Input and target must start together: a pair whose lag is sure and above `max_lag_ms` is left out, one whose length differs by
-    more than `slack_s` too; less is cut off the longer. A pair that differs by less than `least_difference_db` (of the target's energy,
-    after the best gain) has no effect in it. null switches a check off.
+    more than `slack_s` too; less is cut off the longer. A lag is sure where the waveforms are alike at it and their phases, all
+    frequencies counted alike, say the same: a filter or a phaser moves the waveform of a single note by any part of its period.
+    A pair that differs by less than `least_difference_db` (of the target's energy, after the best gain) has no effect in it.
+    null switches a check off.
     """
 
     take: Annotated[list[str], Field(min_length=1, default_factory=lambda: [MIXTURE]), AfterValidator(_names)]
@@ -47,6 +51,7 @@ class PairStep(Params):
 @step(
     "pair",
     PairStep,
+    version=2,
     makes=("input", "input.active", "target", "target.active"),
     roles=lambda params, made: made | {role: list(params.take) for role in ROLES},
 )
@@ -84,12 +89,15 @@ def pair(work: Work, params: PairStep, label: str) -> None:
 
 
 def _read(work: Work, track: Track) -> np.ndarray:
-    return read_stereo(track, work.sample_rate, work.warnings)
+    notes: list[str] = []
+    samples = read_stereo(track, work.sample_rate, notes)
+    work.warnings.extend(note for note in notes if note not in work.warnings)
+    return samples
 
 
 def _compared(wet: np.ndarray, dry: np.ndarray, sample_rate: int) -> dict[str, float | None]:
-    """Return how the input follows the target: lag in ms and its correlation, best gain and what it leaves, in dB."""
-    lag, correlation = _lag(wet.mean(axis=0), dry.mean(axis=0), sample_rate)
+    """Return how the input follows the target: lag in ms, its correlation, the phases' lag, best gain and what it leaves, in dB."""
+    lag, correlation, phase_lag = _lag(wet.mean(axis=0), dry.mean(axis=0), sample_rate)
     energy = float(np.square(dry, dtype=np.float64).sum())
     gain = float(np.sum(wet * dry, dtype=np.float64)) / energy if energy else 0.0
     left = float(np.square(wet - gain * dry.astype(np.float64)).sum())
@@ -98,28 +106,50 @@ def _compared(wet: np.ndarray, dry: np.ndarray, sample_rate: int) -> dict[str, f
     return {
         "lag_ms": 1000 * lag / sample_rate,
         "correlation": correlation,
+        "phase_lag_ms": 1000 * phase_lag / sample_rate,
         "gain_db": 20 * np.log10(abs(gain)) if gain else None,
         "difference_db": difference if left > 0 else -np.inf,
     }
 
 
-def _lag(wet: np.ndarray, dry: np.ndarray, sample_rate: int) -> tuple[int, float]:
-    """Return by how many frames `wet` comes after `dry` in its loudest stretch, and how alike they are there, 0 to 1."""
+def _lag(wet: np.ndarray, dry: np.ndarray, sample_rate: int) -> tuple[int, float, int]:
+    """Return by how many frames `wet` comes after `dry` in its loudest stretch, how alike they are there, 0 to 1, and their phases' lag.
+
+    That is that of the generalized cross-correlation with phase transform (Knapp and Carter 1976).
+    """
     length, reach = min(round(LISTEN_SECONDS * sample_rate), len(dry)), round(SEARCH_SECONDS * sample_rate)
     power = np.cumsum(np.concatenate([[0.0], np.square(dry, dtype=np.float64)]))
     start = int(np.argmax(power[length:] - power[:-length])) if len(dry) > length else 0
     first, second = (audio[start : start + length].astype(np.float64) for audio in (wet, dry))
-    size = fft.next_fast_len(length + reach, real=True)
-    product = fft.irfft(fft.rfft(first, size) * np.conj(fft.rfft(second, size)), size)
-    around = np.concatenate([product[-reach:], product[: reach + 1]]) if reach < size // 2 else product
     scale = float(np.sqrt(np.square(first).sum() * np.square(second).sum()))
+    around = _near(*_spectra(first, second, reach), reach)
     place = int(np.argmax(np.abs(around)))
-    return place - reach, float(abs(around[place]) / scale) if scale else 0.0
+    ramp = 0.5 + 0.5 * np.cos(np.pi * np.arange(min(reach, length // 4)) / min(reach, length // 4))
+    for samples in (first, second):  # where both are cut off at the same place, that would say that nothing lags
+        samples[length - len(ramp) :] *= ramp
+        if start:
+            samples[: len(ramp)] *= ramp[::-1]
+    cross, size = _spectra(first, second, reach)
+    phases = _near(cross / np.maximum(np.abs(cross), 1e-12 * np.abs(cross).max() + 1e-300) ** PHAT, size, reach)
+    return place - reach, float(abs(around[place]) / scale) if scale else 0.0, int(np.argmax(np.abs(phases))) - reach
+
+
+def _spectra(first: np.ndarray, second: np.ndarray, reach: int) -> tuple[np.ndarray, int]:
+    """Return the cross spectrum of two signals, and the size of its transform, which leaves room for lags up to `reach`."""
+    size = fft.next_fast_len(max(len(first), reach + 1) + reach, real=True)
+    return fft.rfft(first, size) * np.conj(fft.rfft(second, size)), size
+
+
+def _near(cross: np.ndarray, size: int, reach: int) -> np.ndarray:
+    """Return the correlation at the lags from -reach to reach."""
+    product = fft.irfft(cross, size)
+    return np.concatenate([product[-reach:], product[: reach + 1]])
 
 
 def _refuse(what: str, compared: dict[str, Any], params: PairStep) -> None:
     lag, difference = compared["lag_ms"], compared["difference_db"]
-    if params.max_lag_ms is not None and compared["correlation"] >= SURE and abs(lag) > params.max_lag_ms:
+    sure = compared["correlation"] >= SURE and abs(lag - compared["phase_lag_ms"]) <= AGREE_MS
+    if params.max_lag_ms is not None and sure and min(abs(lag), abs(compared["phase_lag_ms"])) > params.max_lag_ms:
         side = "after" if lag > 0 else "before"
         raise SongError(
             "unaligned", f"{what}: the input comes {abs(lag):.2f} ms {side} the target, more than max_lag_ms ({params.max_lag_ms:g})"

@@ -21,6 +21,7 @@ from mixdata.song import Song, Track
 SETS = {4: "musdb18_4", 5: "spleeter_5", 6: "htdemucs_6s", 11: "moisesdb_11"}
 STEPS = 1 << 20  # frames that are looked at at once
 OFFSET_SECONDS = 0.001  # by which a corpus's own mix may lie beside its tracks without a warning
+ALIKE_DB = -3.0  # residual under which the sign of the sum's gain tells the mix's polarity
 
 
 class Tracks(Params):
@@ -91,6 +92,7 @@ def chosen(params: Tracks, song: Song) -> Mapping[str, Track]:
 @step(
     "tracks",
     Tracks,
+    version=2,
     makes=("input", "input.active", "target", "target.active", "target.mixture"),
     roles=lambda params, made: made | {"input": [], "target": [MIXTURE]},
     variable=lambda params: ["input"],
@@ -113,7 +115,9 @@ def tracks(work: Work, params: Tracks, label: str) -> None:
     rough, target = rough[:, start:stop] * gain, target * gain
     if not any(each.audio.any() for each in inputs):
         raise SongError("no_active_stem", f"{work.song.title}: none of its tracks sounds anywhere in the mix")
-    fit_db, residual_db = _fit(target, rough)
+    fit_db, residual_db, inverted = _fit(target, rough)
+    if inverted:
+        work.warnings.append("mix_inverted")
     kept = [each for each in inputs if not params.drop_silent or each.audio.any()]
     if params.order == "shuffled":
         kept = [kept[number] for number in work.rng(label, "order").permutation(len(kept))]
@@ -127,7 +131,7 @@ def tracks(work: Work, params: Tracks, label: str) -> None:
     work.record["tracks"] = {name: each.about() for name, each in zip(names, kept, strict=True)}
     if any(each.group is None for each in kept):
         work.warnings.extend({UNKNOWN} - set(work.warnings))
-    about |= {"gain_db": gain_db, "sum_gain_db": fit_db, "residual_db": residual_db}
+    about |= {"gain_db": gain_db, "sum_gain_db": fit_db, "residual_db": residual_db, "inverted": inverted}
     work.measures |= {
         "input_tracks": len(kept),
         "target_is_sum": about["made_of"] == "sum",
@@ -238,12 +242,16 @@ def _gain_db(target: np.ndarray, params: Tracks, sample_rate: int) -> float:
     return float(params.loudness - loudness) if params.loudness is not None and np.isfinite(loudness) else 0.0
 
 
-def _fit(target: np.ndarray, rough: np.ndarray) -> tuple[float | None, float | None]:
-    """Return the gain of the sum that comes nearest to the target, and what then is left of the target, both in dB; None for infinite."""
+def _fit(target: np.ndarray, rough: np.ndarray) -> tuple[float | None, float | None, bool]:
+    """Return the gain of the sum that comes nearest to the target, and what then is left of the target, both in dB; None for infinite.
+
+    The third is whether the target is clearly the sum with its polarity reversed.
+    """
     own = cross = power = 0.0
     for at in range(0, target.shape[1], STEPS):
         a, b = target[:, at : at + STEPS].astype(np.float64), rough[:, at : at + STEPS].astype(np.float64)
         own, cross, power = own + float(np.sum(a * a)), cross + float(np.sum(a * b)), power + float(np.sum(b * b))
     gain = cross / power if power else 0.0
     left = 1 - gain * cross / own if own else 0.0
-    return 20 * float(np.log10(abs(gain))) if gain else None, 10 * float(np.log10(left)) if left > 1e-12 else None
+    inverted = gain < 0 and left < 10 ** (ALIKE_DB / 10)
+    return 20 * float(np.log10(abs(gain))) if gain else None, 10 * float(np.log10(left)) if left > 1e-12 else None, inverted
