@@ -94,8 +94,11 @@ class _File(NamedTuple):
 
 
 def inside(root: Path, path: Path) -> bool:
-    """Say whether `path`, with all links followed, lies in `root` (itself followed)."""
-    return Path(path).resolve().is_relative_to(Path(root).resolve())
+    """Say whether `path`, with all links followed, lies in `root` (itself followed); what can be no path lies nowhere."""
+    try:
+        return Path(path).resolve().is_relative_to(Path(root).resolve())
+    except (OSError, ValueError):
+        return False
 
 
 def probe(path: str | Path, stream: int = 0) -> AudioInfo:

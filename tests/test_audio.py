@@ -327,3 +327,7 @@ def test_every_broken_file_reads_as_probed_or_says_why():
     assert kinds["truncated"] <= {"truncated", "unreadable"} and "read" not in kinds["truncated"]
     assert kinds["bit_depth"] == kinds["chunks"] == kinds["silence"] == {"read"}
     assert outcomes["video", "video.mp4"] == "not_audio"
+
+
+def test_a_name_that_can_be_no_path_lies_in_no_folder(tmp_path):
+    assert not audio.inside(tmp_path, tmp_path / "a\0b.wav")

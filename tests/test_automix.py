@@ -484,3 +484,13 @@ def test_a_song_of_raw_tracks_alone_can_be_loaded(tmp_path):
     with pytest.raises(SongError) as caught:
         load_work(Song("nothing"), "train", RATE, 0)
     assert caught.value.reason == "empty"
+
+
+def test_microphones_of_the_room_are_no_tracks_beside_those_of_the_players(tmp_path):
+    song = raw_song(tmp_path, {name: noise(number, SECONDS) for number, name in enumerate(("alto", "bass", "room"))})
+    raw = {name: replace(track, facts={"of": "the whole"}) if name == "room" else track for name, track in song.raw.items()}
+    settings = ("tracks.mixture=sum", "tracks.loudness=null")
+    told = [each["name"] for each in examples(replace(song, raw=raw), *settings)[0][0].record["tracks"].values()]
+    assert told == ["alto", "bass"]
+    asked = examples(replace(song, raw=raw), *settings, "tracks.take=raw")[0][0].record["tracks"].values()
+    assert [each["name"] for each in asked] == ["alto", "bass", "room"]

@@ -731,3 +731,16 @@ def test_entities_in_a_list_are_not_expanded(tmp_path):
         f'<!DOCTYPE x [<!ENTITY a0 "lol">{bomb}]><content><listinformation>&a11;</listinformation></content>'
     )
     assert "settings" not in listed("idmt_smt_audio_effects", tmp_path)["G73-45200-3341-33944"].facts
+
+
+def test_a_mix_among_the_tracks_of_cambridge_mt_is_no_track(tmp_path):
+    song = tmp_path / "Some_Song_Full"
+    for number, name in enumerate(("01_Kick", "02_LeadVox", "03_MixBus", "Full Mix 1")):
+        write_wav(song / f"{name}.wav", seed=number)
+    (found,) = load_corpus(f"cambridge_mt:{tmp_path}")
+    assert [track.path.name for track in found.raw.values()] == ["01_Kick.wav", "02_LeadVox.wav"]
+    assert sorted(text.partition(":")[0] for text in found.errata) == ["03_MixBus.wav", "Full Mix 1.wav"]
+    for name in ("01_Kick", "02_LeadVox", "Full Mix 1"):
+        (song / f"{name}.wav").unlink()
+    (alone,) = load_corpus(f"cambridge_mt:{tmp_path}")  # nothing but it: then it is what there is
+    assert [track.path.name for track in alone.raw.values()] == ["03_MixBus.wav"]

@@ -19,6 +19,20 @@ _PART = re.compile(r"_(Full|Excerpt)(?=_|$)", re.IGNORECASE)
 _MIX = re.compile(r"_?(Preview|UnmasteredWAV)$", re.IGNORECASE)
 _COPY = re.compile(r" ?\((\d+)\)$")  # what browsers and file managers put behind the name of a copy
 _NUMBERED = re.compile(r"\d+ ?[-_. ]")
+BOUNCES = {
+    "mix",
+    "mixdown",
+    "mixbus",
+    "fullmix",
+    "roughmix",
+    "finalmix",
+    "stereomix",
+    "master",
+    "masterbus",
+    "bounce",
+    "mixprint",
+    "printmix",
+}
 _HUMP = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][^\W\d_A-Z])|(?<=\d)(?=[A-Z][^\W\d_A-Z])")
 
 
@@ -96,6 +110,11 @@ def _same_size(path: Path, other: Path, files: list[Path]) -> bool:
 def is_mix(path: Path) -> bool:
     """Whether a file is an engineer's mix of a song: by its name or its folder's."""
     return bool(_MIX.search(_COPY.sub("", path.stem)) or re.search(r"_?UnmasteredWAV$", path.parent.name, re.IGNORECASE))
+
+
+def is_bounce(path: Path) -> bool:
+    """Whether a file among the tracks is called after the whole mix, as `02_MixBus.wav` is: as a track it would count everything twice."""
+    return _fold(role(path)).rstrip("0123456789") in BOUNCES
 
 
 def _unmastered(path: Path) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from mixdata.corpora._cambridge import Found, artist_and_title, find_songs, role, words
+from mixdata.corpora._cambridge import Found, artist_and_title, find_songs, is_bounce, role, words
 from mixdata.corpora.base import corpus, refused_song, track
 from mixdata.errors import SongError
 from mixdata.song import Song, Track, slug
@@ -29,7 +29,8 @@ def _song(root: Path, found: Found) -> Song:
     if artist and artist.isdigit() and not whole:  # a stray `01_Kick.wav` has a number there
         artist, title = None, words(cleaned(found.path.stem))
     raw: dict[str, Track] = {}
-    for path in found.files:
+    bounces = [path for path in found.files if is_bounce(path)]
+    for path in found.files if len(bounces) == len(found.files) else [path for path in found.files if path not in bounces]:
         raw[_free(slug(path.stem), raw)] = replace(track(root, path), instrument=role(path))
     for refused in found.refused:
         raw[_free(slug(refused.path.stem), raw)] = refused
@@ -41,7 +42,15 @@ def _song(root: Path, found: Found) -> Song:
         raw=raw,
         groups={"artist": artist} if artist else {},
         facts={"published": cleaned(found.mixes[0].name)} if found.mixes else {},
-        errata=(*found.faults, *(f"unknown instrument {label!r}: counted as other" for label in unknown)),
+        errata=(
+            *found.faults,
+            *(
+                f"{cleaned(path.name)}: by its name the whole mix, so it was left out"
+                for path in bounces
+                if len(bounces) < len(found.files)
+            ),
+            *(f"unknown instrument {label!r}: counted as other" for label in unknown),
+        ),
     )
 
 

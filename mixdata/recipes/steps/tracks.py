@@ -18,6 +18,7 @@ from mixdata.recipes.work import LOUDEST, SHORTEST, Work, added, read_stereo
 from mixdata.shards.format import MOST_TRACKS, track_names
 from mixdata.song import Song, Track
 
+WHOLE = "the whole"  # what the facts of a room's microphones and reverb returns say that they are of
 SETS = {4: "musdb18_4", 5: "spleeter_5", 6: "htdemucs_6s", 11: "moisesdb_11"}
 STEPS = 1 << 20  # frames that are looked at at once
 OFFSET_SECONDS = 0.001  # by which a corpus's own mix may lie beside its tracks without a warning
@@ -25,8 +26,8 @@ ALIKE_DB = -3.0  # residual under which the sign of the sum's gain tells the mix
 
 
 class Tracks(Params):
-    """`take`: the song's `raw` tracks, its `stems`, or `auto`: raw tracks where it has two or more, else stems. `groups` sums them to as
-    many stems of the taxonomy, as far as the song has them.
+    """`take`: the song's `raw` tracks, its `stems`, or `auto`: raw tracks where it has two or more (without a room's microphones, which
+    hear all), else stems. `groups` sums them to as many stems of the taxonomy, as far as the song has them.
 
     `mixture` is the target: the engineer's mix (`published`), the `sum` of the tracks, or the sum where there is no mix that can be used
     (`published_or_sum`). A published mix that starts elsewhere is aligned; it is used where `min_confidence` or more of it agrees.
@@ -76,8 +77,9 @@ def chosen(params: Tracks, song: Song) -> Mapping[str, Track]:
     """Return the tracks that are taken of a song. Raises `SongError` where it has none or too many, or no mix to aim at."""
     if params.mixture == "published" and song.published is None and song.mixture is None:
         raise SongError("no_mix", f"{song.title}: no engineer's mix comes with it; set tracks.mixture to sum, or to published_or_sum")
-    raw = song.raw if len(song.raw) > 1 or not song.stems else {}
-    tracks = {"raw": song.raw, "stems": song.stems, "auto": raw or song.stems}[params.take]
+    raw = {name: track for name, track in song.raw.items() if track.facts.get("of") != WHOLE}  # of those, the sum would count all twice
+    raw = raw if len(raw) > 1 or not song.stems else {}
+    tracks = {"raw": song.raw, "stems": song.stems, "auto": raw or song.stems or song.raw}[params.take]
     if not tracks:
         kind = {"raw": "raw tracks", "stems": "stems", "auto": "tracks"}[params.take]
         raise SongError("no_tracks", f"{song.title}: it has no {kind}; use another corpus, or another tracks.take")
