@@ -14,7 +14,8 @@ import trees
 from mixdata import audio
 from mixdata.corpora import load_corpus
 from mixdata.leaks import fingerprint as module
-from mixdata.leaks.fingerprint import HOP, RATE_HZ, Fingerprint, fingerprint, fingerprint_track, match
+from mixdata.leaks import index
+from mixdata.leaks.fingerprint import HOP, RATE_HZ, Fingerprint, Match, fingerprint, fingerprint_track, match
 from mixdata.leaks.index import candidates
 from mixdata.song import Track
 
@@ -146,6 +147,69 @@ def test_a_hash_is_half_a_bin_two_steps_in_bins_and_two_in_frames():
     assert hashes.tolist() == [(50 << 24) | ((20 + 63) << 17) | ((-40 + 63) << 10) | (3 << 5) | 10] and times.tolist() == [0]
 
 
+def test_hashes_made_in_another_way_have_another_version():
+    made_by = ("RATE_HZ", "WINDOW", "HOP", "GRIDS", "PEAK_BINS", "PEAK_FRAMES", "PROMINENCE_DB", "DEPTH_DB", "SILENCE_DBFS", "LOWEST_BIN")
+    numbers = tuple(getattr(module, name) for name in (*made_by, "FAN", "LONGEST_FRAMES", "WIDEST_BINS", "SHORTEST_SECONDS", "CANCELLED"))
+    assert numbers == (11025, 1024, 256, (0, 128), 12, 6, 8.0, 65.0, -100.0, 5, 3, 31, 63, 2.0, 1e-4) and module.VERSION == 1
+
+
+def test_peaks_of_one_frame_are_not_joined_and_each_field_has_room():
+    frames, bins = np.array([0, 0, 31, 31, 62]), np.array([63, 70, 126, 0, 63])
+    hashes, times = module._joined(frames, bins)
+    first, second = (31 << 24) | (126 << 17) | (0 << 10) | (31 << 5) | 31, (35 << 24) | (119 << 17) | (0 << 10)
+    assert hashes.tolist() == [first] and times.tolist() == [0], second
+
+
+VERDICTS = [
+    (Match(matched=12, cells=6, distinct=2.0, spread=4), "same"),
+    (Match(matched=11, cells=6, distinct=2.0, spread=4), ""),
+    (Match(matched=12, cells=5, distinct=2.0, spread=4), ""),
+    (Match(matched=12, cells=6, distinct=1.9, spread=4), ""),
+    (Match(matched=39, cells=19, distinct=2.0, spread=3), ""),
+    (Match(matched=39, cells=20, distinct=2.0, spread=1), "same"),
+    (Match(matched=40, cells=6, distinct=1.4, spread=4, score=0.15), "same"),
+    (Match(matched=40, cells=6, distinct=1.3, spread=4, score=0.15), ""),
+    (Match(matched=39, cells=6, distinct=1.4, spread=4, score=0.15), ""),
+    (Match(matched=40, cells=6, distinct=1.4, spread=4, score=0.14), ""),
+    (Match(matched=60, cells=12, distinct=1.0, spread=8, score=0.5), "loop"),
+    (Match(matched=59, cells=12, distinct=1.0, spread=8, score=0.5), ""),
+    (Match(matched=60, cells=11, distinct=1.0, spread=8, score=0.5), ""),
+    (Match(matched=60, cells=12, distinct=1.0, spread=8, score=0.49), ""),
+]
+
+
+@pytest.mark.parametrize(("found", "verdict"), VERDICTS)
+def test_the_verdict_is_by_these_numbers(found, verdict):  # docs/leaks.md
+    assert "same" * found.same + "loop" * found.loop == verdict
+
+
+def test_times_are_counted_once_and_the_share_is_of_the_sparser_track():
+    def made(hashes, frames):
+        return Fingerprint(np.array(hashes, np.uint32), np.array(frames, np.uint32))
+
+    found = match(made([1, 2, 3, 4, 5], [10, 10, 10, 50, 90]), made([1, 2, 3, 4, 6, 7, 8, 9], [30, 30, 30, 70, 75, 80, 90, 110]))
+    assert (found.matched, found.cells, found.score) == (2, 2, 2 / 3) and found.offset_seconds == pytest.approx(20 * HOP / RATE_HZ)
+
+
+@pytest.mark.parametrize(("begin", "seconds", "same"), [(1000, 4, False), (0, 8, False), (4800, 4, False), (1000, 30, True)])
+def test_a_fill_that_two_songs_use_once_does_not_make_them_one_recording(begin, seconds, same):
+    one, other = random_prints(2, 4000)
+    fill = (one.frames >= begin) & (one.frames < begin + seconds * RATE_HZ // HOP)
+    frames = np.concatenate([other.frames, 3000 + one.frames[fill] - one.frames[fill][0]]).astype(np.uint32)
+    order = np.argsort(frames, kind="stable")
+    found = match(one, Fingerprint(np.concatenate([other.hashes, one.hashes[fill]])[order], frames[order]))
+    assert found.matched >= 12 and found.cells >= 6 and found.distinct >= 2
+    assert found.same == same and not found.loop, found
+
+
+def test_a_short_excerpt_of_a_long_track_is_the_same():
+    (whole,) = random_prints(1, 4000)
+    inside = (whole.frames >= 1000) & (whole.frames < 1300)
+    excerpt = Fingerprint(whole.hashes[inside], whole.frames[inside] - np.uint32(1000))
+    for found in (match(whole, excerpt), match(excerpt, whole)):
+        assert found.same and found.spread == 8 and found.cells < 20
+
+
 def random_prints(count: int, length: int, seed: int = 0) -> list[Fingerprint]:
     rng = np.random.default_rng(seed)
     return [
@@ -167,6 +231,37 @@ def test_the_index_finds_just_the_pairs_that_share_hashes_at_one_shift(most):
     kinds = [0] * 30 + [1] * 30
     assert candidates(prints, kinds, most) == [(3, 40), (7, 41)]
     assert candidates(prints, [0] * 60, most) == []
+
+
+@pytest.mark.parametrize("most", [50_000_000, 100, 1])
+def test_votes_are_counted_in_rounds_without_a_difference(most, monkeypatch):
+    monkeypatch.setattr(index, "MOST_VOTES", most)
+    prints = random_prints(20, 300)
+    for one, other in ((0, 15), (4, 5), (9, 10)):
+        prints[other] = prints[one]
+    assert candidates(prints, [0, 1] * 10) == [(0, 15), (4, 5), (9, 10)]
+
+
+def test_six_votes_for_a_shift_are_enough_and_five_are_not():
+    hashes = np.arange(40, dtype=np.uint32)
+    prints = [Fingerprint(hashes + np.uint32(1000 * n), hashes * np.uint32(9)) for n in range(3)]
+    for other, count in ((1, 5), (2, 6)):
+        prints[other].hashes[:count] = prints[0].hashes[:count]
+    assert candidates(prints, [0, 1, 2]) == [(0, 2)]
+
+
+def test_hashes_that_many_tracks_of_one_kind_have_still_count():
+    prints = random_prints(60, 300)
+    for number in range(60):
+        prints[number].hashes[:100] = prints[0].hashes[:100]
+    prints[59] = prints[0]
+    assert (0, 59) in candidates(prints, [0] * 59 + [1])
+
+
+def test_a_loop_s_hash_is_looked_at_a_few_times_only():
+    loop = Fingerprint(np.tile(np.arange(50, dtype=np.uint32), 1000), np.repeat(np.arange(1000, dtype=np.uint32) * 80, 50))
+    assert len(index._sampled(loop, 1)[0]) == 50 * index.REPEATS
+    assert candidates([loop, loop, loop], [0, 1, 2]) == [(0, 1), (0, 2), (1, 2)]
 
 
 def test_the_index_of_nothing_is_empty():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixdata.errors import SongError
+from mixdata.errors import MixdataError, SongError
 from mixdata.files import publish_bytes
 from mixdata.leaks.fingerprint import VERSION, Fingerprint, fingerprint_track
 from mixdata.progress import Progress
@@ -38,7 +38,7 @@ def _fingerprint(track: Track, folder: Path | None) -> Fingerprint | None:
             if place is not None:
                 data = io.BytesIO()
                 np.save(data, np.stack([kept.hashes, kept.frames]), allow_pickle=False)
-                with suppress(OSError):  # a full disk, or a folder of somebody else's: it is made again next time
+                with suppress(MixdataError):  # a full disk, or a folder of somebody else's: it is made again next time
                     publish_bytes(place, data.getvalue())
         return kept
     except (SongError, OSError):

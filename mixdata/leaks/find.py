@@ -137,11 +137,8 @@ def _artists(entries: Sequence[Entry]) -> Iterator[Leak]:
             by_artist[artist].append(entry)
     for _, group in sorted(by_artist.items()):
         # Where two sets hold a song in the same split, the second adds nothing to what the first shares between its splits.
-        pairs = sorted(
-            _apart(_once(group)) or _apart(group), key=lambda pair: (pair[0].split == pair[1].split, pair[0].place == pair[1].place)
-        )
-        if pairs:
-            one, other = pairs[0]
+        if pairs := _apart(_once(group)) or _apart(group):
+            one, other = min(pairs, key=lambda pair: (pair[0].split == pair[1].split, pair[0].place == pair[1].place))
             counts = Counter((entry.corpus, entry.split) for entry in group)
             evidence = f"{one.artist}: " + ", ".join(f"{count} in {corpus} {split}" for (corpus, split), count in sorted(counts.items()))
             yield _leak("artist", f"artist:{words(one.artist)}", one, other, evidence)

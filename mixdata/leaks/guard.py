@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from mixdata.errors import UsageError
 from mixdata.leaks.find import Entry, Leak, find_leaks, separated_leaks
 from mixdata.leaks.names import folded
+from mixdata.text import nearest
 
 SHOWN = 10
 
@@ -68,8 +68,8 @@ def _idle(names: dict[str, str], leaks: Sequence[Leak]) -> list[str]:
     said = []
     for key, name in names.items():
         if key != "all" and key not in known:
-            near = get_close_matches(key, known, n=1)
-            said.append(f"allowed, but no leak of this set: {name}" + (f" (did you mean {known[near[0]]}?)" if near else ""))
+            near = nearest(key, known)
+            said.append(f"allowed, but no leak of this set: {name}" + (f" (did you mean {known[near]}?)" if near else ""))
     return said
 
 

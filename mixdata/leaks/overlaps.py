@@ -49,7 +49,7 @@ def labels(corpus: str, keys: Iterable[str]) -> frozenset[str]:
 
 
 def known_as(song: Song) -> frozenset[str]:
-    """Return the keys under which a song is known: by title and artist, by its corpus's id for it, and in the corpus that it was taken into."""
+    """Return the keys under which a song is known: by title and artist, by id, and in the corpus that it was taken into."""
     keys = [song_key(song.title, song.groups.get("artist") or None), song_key(str(song.facts.get("id", "")), None)]
     return labels(song.corpus, keys)
 

@@ -116,7 +116,13 @@ class Recipe:
 
     def allowing(self, leaks: list[str]) -> "Recipe":
         """Return the recipe with these leaks allowed as well."""
-        allowed = TypeAdapter(list[LeakName]).validate_python([*self.header.allow_leaks, *leaks])
+        try:
+            allowed = TypeAdapter(list[LeakName]).validate_python([*self.header.allow_leaks, *leaks])
+        except ValidationError as error:
+            wrong = ", ".join(str(each["input"]) for each in error.errors())
+            raise UsageError(
+                f"--allow-leak {wrong}: no name of a leak; names are all, artist:…, song:…, recording:… or trained_on:…, as printed"
+            ) from error
         return Recipe(self.header.model_copy(update={"allow_leaks": allowed}), self.steps, self.source)
 
     def to_yaml(self) -> str:
