@@ -64,12 +64,17 @@ class CorpusFacts:
 
 
 @cache
+def _schema() -> TypeAdapter[CorpusFacts]:
+    return TypeAdapter(CorpusFacts)
+
+
+@cache
 def read_facts(name: str) -> CorpusFacts:
     """Return the facts of a corpus by its name. Raises `UsageError` where its file is missing or says what cannot be."""
     path = resource("manifests", f"corpora/{name}.yaml")
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
-        return TypeAdapter(CorpusFacts).validate_python({"name": name, **data})
+        return _schema().validate_python({"name": name, **data})
     except (OSError, yaml.YAMLError, ValidationError, TypeError) as error:
         raise UsageError(f"{path}: cannot be read as the facts of a corpus: {error}") from None
 

@@ -57,23 +57,20 @@ def corpus(name: str) -> Callable[[Generator], Generator]:
 
 
 @cache
-def _import_all() -> None:
+def _modules() -> frozenset[str]:
     import mixdata.corpora as package
 
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.name != "base" and not module.name.startswith("_"):
-            importlib.import_module(f"{package.__name__}.{module.name}")
+    return frozenset(module.name for module in pkgutil.iter_modules(package.__path__) if module.name != "base" and module.name[0] != "_")
 
 
 def corpus_names() -> list[str]:
-    """Return the names of all corpora, sorted."""
-    _import_all()
-    return sorted(_REGISTRY)
+    """Return the names of all corpora, sorted. Imports none of them: a corpus lies in the file of its name."""
+    return sorted(_modules() | _REGISTRY.keys())
 
 
 def corpus_facts(name: str) -> CorpusFacts:
     """Return the facts of a corpus by its name."""
-    _find(name)
+    _check(name)
     return read_facts(name)
 
 
@@ -166,10 +163,15 @@ def _root(facts: CorpusFacts, text: str) -> Path:
     return place
 
 
+def _check(name: str) -> None:
+    if name not in _REGISTRY and name not in _modules():
+        raise UsageError(f"unknown corpus {name!r}{instead(name, corpus_names())}")
+
+
 def _find(name: str) -> Generator:
-    names = corpus_names()
+    _check(name)
     if name not in _REGISTRY:
-        raise UsageError(f"unknown corpus {name!r}{instead(name, names)}")
+        importlib.import_module(f"mixdata.corpora.{name}")
     return _REGISTRY[name]
 
 
