@@ -469,3 +469,13 @@ def test_a_corpus_is_one_file_of_at_most_sixty_lines():
     made = {"synth", "folder"}  # the first makes its audio, the second guesses what any folder is
     long = {name: count for name in corpus_names() if (count := len(Path(folder, f"{name}.py").read_text().splitlines())) > 60}
     assert set(long) <= made
+
+
+def test_a_list_of_corpora_imports_none_of_them():
+    import subprocess
+    import sys
+
+    code = "import sys; from mixdata.corpora import corpus_facts, corpus_names; [corpus_facts(name) for name in corpus_names()]; "
+    code += "print({'pandas', 'scipy.signal', 'mirdata', 'numba'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -436,3 +436,16 @@ def test_the_commands_index_check_and_build(tmp_path):
     runner.invoke(app, ["index", f"folder:{tmp_path / 'long'}", "-o", str(tmp_path / "l.parquet"), "-j", "0"])
     said = runner.invoke(app, ["build", "-m", str(tmp_path / "l.parquet"), "-o", str(tmp_path / "set"), "-j", "0", "-q"])
     assert said.exit_code == 0 and len(mixdata.open_dataset(tmp_path / "set")) == 1
+
+
+def test_workers_that_cannot_start_blame_no_file(tmp_path):
+    spec = small_corpus(tmp_path / "c", 1)
+    code = (
+        "from mixdata.corpora import load_corpus; from mixdata.errors import MixdataError; from mixdata.index import index_corpus\n"
+        f"try:\n    index_corpus(load_corpus({spec!r}), {str(tmp_path / 'm.parquet')!r}, workers=2, quiet=True)\n"
+        "except MixdataError as error:\n    print(error)\n"
+    )
+    # A script on standard input has no file that a spawned process could read again, so every worker dies at once.
+    done = subprocess.run([sys.executable], input=code, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert "die before they read a file" in done.stdout
+    assert not (tmp_path / "m.parquet").exists()

@@ -119,10 +119,22 @@ def _look(wanted: list[Wanted], root: Path, journal: BinaryIO, workers: int, qui
                     note(batches[done], found)
                     done += 1
             except local.WorkerDied:  # one of the files that were in work crashes its decoder: one by one, to know which
+                _refuse_dying_workers()
                 for wish in batches[done]:
                     note([wish], [_alone(wish)])
                 done += 1
     return seen
+
+
+def _refuse_dying_workers() -> None:
+    """Raise `MixdataError` where processes die that have nothing to do: then no file is to blame."""
+    try:
+        next(local.each(look_at_all, [[]], 1))
+    except local.WorkerDied:
+        raise MixdataError(
+            "worker processes die before they read a file. Is there enough memory? (--workers 0 works in this process.) "
+            "A script of your own must call index_corpus under `if __name__ == '__main__':`"
+        ) from None
 
 
 def _alone(wish: Wanted) -> list[Facts]:
