@@ -37,11 +37,9 @@ class RateError(EffectError):
 class SongError(MixdataError):
     """One song cannot be used. `reason` is a short fixed word (for counting), the message is for people.
 
-    Reasons in use: unreadable, not_audio, unsupported, empty, truncated, nonfinite, level, silent, too_short, too_long,
-    channels, missing, metadata, known_bad, outside_root,
-    duplicate, id_taken, licence, changed, no_active_stem, no_stems, no_tracks, too_many_tracks, no_mix, unaligned,
-    no_examples, crushed, clipped, failed (the
-    worker died on it), and those of separators.
+    Reasons in use: unreadable, not_audio, unsupported, empty, truncated, nonfinite, level, silent, too_short, too_long, channels, missing,
+    metadata, known_bad, outside_root, duplicate, id_taken, licence, changed, no_active_stem, no_stems, no_tracks, too_many_tracks, no_mix,
+    no_pair, no_effect, length, unaligned, no_examples, crushed, clipped, failed (the worker died on it), and those of separators.
     """
 
     def __init__(self, reason: str, message: str, counts: dict[str, int] | None = None):
