@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from typer.testing import CliRunner
 
 import mixdata
+from mixdata.cli import app
 from mixdata.corpora import corpus_facts, load_corpus
 from mixdata.corpora._cambridge import artist_and_title, words
 from mixdata.corpora._mirdata import MISSING, checksums
@@ -744,3 +746,20 @@ def test_a_mix_among_the_tracks_of_cambridge_mt_is_no_track(tmp_path):
         (song / f"{name}.wav").unlink()
     (alone,) = load_corpus(f"cambridge_mt:{tmp_path}")  # nothing but it: then it is what there is
     assert [track.path.name for track in alone.raw.values()] == ["03_MixBus.wav"]
+
+
+def test_a_corpus_is_checked_by_mirdata_s_index_which_starts_at_the_folder_above(tmp_path):
+    root = trees.slakh2100(tmp_path / "slakh2100_flac_redux")
+    files = sorted(path for path in root.rglob("*") if path.suffix in (".flac", ".yaml"))
+    named = {
+        str(path.relative_to(tmp_path)): [str(path.relative_to(tmp_path)), hashlib.md5(path.read_bytes()).hexdigest()] for path in files
+    }
+    index = tmp_path / "index.json"
+    index.write_text(json.dumps({"version": "1", "tracks": {name: {"audio": entry} for name, entry in named.items()}}))
+    ask = ["corpora", "check", f"slakh2100:{root}", "--index", str(index), "--json"]
+    found = json.loads(CliRunner().invoke(app, ask).stdout)
+    assert found["compared"] == len(files) and not [fault for fault in found["faults"] if fault["kind"] in ("changed", "unlisted")]
+    hit = next(path for path in files if path.name == "mix.flac")
+    hit.write_bytes(hit.read_bytes()[:-1] + b"!")
+    changed = [fault for fault in json.loads(CliRunner().invoke(app, ask).stdout)["faults"] if fault["kind"] == "changed"]
+    assert [fault["what"] for fault in changed] == [str(hit.relative_to(root))]

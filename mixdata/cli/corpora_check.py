@@ -44,7 +44,7 @@ def check(
 
 def _checksums(corpus: Any, manifest: Path | None, index: Path | None) -> dict[str, str]:
     from mixdata.errors import UsageError
-    from mixdata.index import checksums_of, folder_of, read_manifest
+    from mixdata.index import checksums_of, folder_of, from_root, read_manifest
 
     sums: dict[str, str] = {}
     if manifest is not None:
@@ -55,7 +55,7 @@ def _checksums(corpus: Any, manifest: Path | None, index: Path | None) -> dict[s
         dataset = corpus.options.get("dataset") or corpus.facts.mirdata
         if not dataset:
             raise UsageError(f"corpus {corpus.facts.name!r} is none of mirdata's, so it has no index there; compare with --manifest")
-        sums |= checksums(dataset, index)
+        sums |= from_root(checksums(dataset, index), folder_of(corpus))
     return sums
 
 
